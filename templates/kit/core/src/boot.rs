@@ -1,0 +1,178 @@
+//! From ports and an application to a running kit. Everything that must be right before the first call is checked here
+//! and nowhere later: the kind of the store, the key-encryption key, every name of every tool.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::inbound::{Authenticator, Environment};
+use crate::operator::Operator;
+use crate::pipeline::{Bounds, Pipeline};
+use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Sql, SqlError, Telemetry};
+use crate::registry::{IntegrationSettings, Registry, RegistryError};
+use crate::store::Store;
+use crate::store::migrate::MigrateError;
+use crate::upstream::executor::Executor;
+use crate::upstream::sandbox::Sandboxes;
+use crate::vault::Vault;
+use crate::vault::kek::DEV_KEK_ID;
+use crate::vault::server_keys::{self, Purpose, ServerKeyError};
+
+/// The adapters of a host.
+pub struct Ports {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Waiting.
+    pub sleep: Arc<dyn Sleep>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The database.
+    pub sql: Arc<dyn Sql>,
+    /// The key-encryption key.
+    pub kek: Arc<dyn KeyWrap>,
+    /// The way out; `None` answers from the sandboxes, which only a development server may do.
+    pub send: Option<Arc<dyn HttpSend>>,
+    /// Token buckets.
+    pub limits: Arc<dyn LimitBackend>,
+    /// Where calls are reported.
+    pub telemetry: Arc<dyn Telemetry>,
+}
+
+/// What the owner set.
+pub struct Options {
+    /// Which kind of server this is.
+    pub environment: Environment,
+    /// Whether missing migrations are applied.
+    pub migrate: bool,
+    /// Bounds of a call.
+    pub bounds: Bounds,
+    /// A longer answer of an upstream is an error.
+    pub max_upstream_bytes: usize,
+    /// Settings by instance name.
+    pub integrations: BTreeMap<String, IntegrationSettings>,
+}
+
+/// A kit that is ready for calls.
+pub struct Kit {
+    /// What it offers.
+    pub registry: Arc<Registry>,
+    /// Who is calling.
+    pub authenticator: Arc<Authenticator>,
+    /// The path of every call.
+    pub pipeline: Arc<Pipeline>,
+    /// The operator's commands.
+    pub operator: Arc<Operator>,
+    /// The vault, for its counters.
+    pub vault: Arc<Vault>,
+    /// The store, for readiness.
+    pub store: Arc<Store>,
+    /// The sandboxes, on a development server.
+    pub sandboxes: Option<Arc<Sandboxes>>,
+}
+
+/// Why the kit does not start.
+#[derive(Debug)]
+pub enum BootError {
+    /// The application is wrong.
+    Registry(RegistryError),
+    /// The database does not fit.
+    Migrate(MigrateError),
+    /// A development store, KEK or sandbox on a real server, or the reverse.
+    Mixed(&'static str),
+    /// The server keys do not open.
+    ServerKeys(ServerKeyError),
+    /// The store failed.
+    Store(SqlError),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Registry(error) => error.fmt(f),
+            Self::Migrate(error) => error.fmt(f),
+            Self::Mixed(what) => f.write_str(what),
+            Self::ServerKeys(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BootError {}
+
+impl From<SqlError> for BootError {
+    fn from(error: SqlError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ServerKeyError> for BootError {
+    fn from(error: ServerKeyError) -> Self {
+        Self::ServerKeys(error)
+    }
+}
+
+/// Mounts `app` on `ports`.
+pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, BootError> {
+    let environment = options.environment;
+    let dev = environment == Environment::Dev;
+    match (dev, ports.kek.id() == DEV_KEK_ID, ports.send.is_none()) {
+        (false, true, _) => return Err(BootError::Mixed("the key-encryption key is a development key")),
+        (true, false, _) => return Err(BootError::Mixed("a development server makes its own key-encryption key")),
+        (false, false, true) => return Err(BootError::Mixed("sandboxes are for development servers")),
+        _ => {}
+    }
+    let registry = Arc::new(Registry::mount(app, &options.integrations).map_err(BootError::Registry)?);
+    let store = Arc::new(Store::new(ports.sql));
+    if options.migrate {
+        store.migrate(ports.clock.wall_ms()).await.map_err(BootError::Migrate)?;
+    } else {
+        store.check_migrations().await.map_err(BootError::Migrate)?;
+    }
+    match (store.claim(environment).await?, environment) {
+        (Environment::Dev, Environment::Live) => {
+            return Err(BootError::Mixed("the store was made by `dev` and is not for tenants"));
+        }
+        (Environment::Live, Environment::Dev) => {
+            return Err(BootError::Mixed("the store belongs to a real server; `dev` does not touch it"));
+        }
+        _ => {}
+    }
+    let sentinel = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::Sentinel).await?;
+    drop(sentinel);
+    let pepper = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::ApiKeyPepper).await?;
+
+    let (sandboxes, send): (_, Arc<dyn HttpSend>) = match ports.send {
+        Some(send) => (None, send),
+        None => {
+            let sandboxes = Arc::new(Sandboxes::of(&registry));
+            (Some(sandboxes.clone()), sandboxes)
+        }
+    };
+    let vault = Arc::new(Vault::new(store.clone(), ports.kek, ports.clock.clone(), ports.rng.clone()));
+    let executor =
+        Arc::new(Executor::new(vault.clone(), send, ports.clock.clone(), options.max_upstream_bytes, app.name));
+    let authenticator =
+        Arc::new(Authenticator::new(store.clone(), ports.clock.clone(), environment, pepper.clone()));
+    let pipeline = Arc::new(Pipeline::new(
+        registry.clone(),
+        executor,
+        ports.limits,
+        ports.telemetry,
+        ports.clock.clone(),
+        ports.sleep,
+        options.bounds,
+    ));
+    let operator = Arc::new(Operator {
+        server: app.name,
+        environment,
+        store: store.clone(),
+        vault: vault.clone(),
+        authenticator: authenticator.clone(),
+        registry: registry.clone(),
+        clock: ports.clock,
+        rng: ports.rng,
+        pepper,
+    });
+    Ok(Kit { registry, authenticator, pipeline, operator, vault, store, sandboxes })
+}

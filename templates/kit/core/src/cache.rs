@@ -1,0 +1,79 @@
+//! A bounded cache whose entries go stale after a stated time. It is what keeps an ordinary call free of database
+//! reads, and its age limit is what bounds how long a revoked key or a replaced credential is still honoured.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
+
+/// Values by key, each forgotten `max_age_us` after it was put, at most `capacity` of them.
+pub struct Cache<K, V> {
+    entries: Mutex<HashMap<K, (i64, V)>>,
+    capacity: usize,
+    max_age_us: i64,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Cache<K, V> {
+    /// An empty cache.
+    pub fn new(capacity: usize, max_age_us: i64) -> Self {
+        Self { entries: Mutex::new(HashMap::new()), capacity, max_age_us }
+    }
+
+    /// The value of `key`, unless it has gone stale by `now_us` (monotonic).
+    pub fn get<Q>(&self, key: &Q, now_us: i64) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.get(key).filter(|(until, _)| now_us < *until).map(|(_, value)| value.clone())
+    }
+
+    /// Puts `value`. At capacity stale entries go first, then any: an entry lost costs one read, never an answer.
+    pub fn put(&self, key: K, value: V, now_us: i64) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.len() >= self.capacity && !entries.contains_key(&key) {
+            entries.retain(|_, (until, _)| now_us < *until);
+            if entries.len() >= self.capacity
+                && let Some(any) = entries.keys().next().cloned()
+            {
+                entries.remove(&any);
+            }
+        }
+        entries.insert(key, (now_us.saturating_add(self.max_age_us), value));
+    }
+
+    /// Forgets the entries that `gone` names.
+    pub fn forget(&self, gone: impl Fn(&K, &V) -> bool) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|key, (_, value)| !gone(key, value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cache;
+
+    #[test]
+    fn an_entry_is_gone_at_its_age_limit() {
+        let cache = Cache::new(8, 100);
+        cache.put("a", 1, 0);
+        assert_eq!(cache.get("a", 99), Some(1));
+        assert_eq!(cache.get("a", 100), None);
+    }
+
+    #[test]
+    fn at_capacity_stale_entries_go_first() {
+        let cache = Cache::new(2, 100);
+        cache.put("old", 1, 0);
+        cache.put("fresh", 2, 90);
+        cache.put("new", 3, 120);
+        assert_eq!((cache.get("old", 120), cache.get("fresh", 120), cache.get("new", 120)), (None, Some(2), Some(3)));
+    }
+
+    #[test]
+    fn the_capacity_is_never_exceeded() {
+        let cache = Cache::new(3, 1_000);
+        (0..100).for_each(|n| cache.put(n, n, 0));
+        assert_eq!((0..100).filter(|n| cache.get(n, 1).is_some()).count(), 3);
+    }
+}

@@ -1,0 +1,59 @@
+//! The tenant as a type. Its constructors are visible to `inbound` alone (and, for the operator's own commands, to
+//! this crate): code outside the kit cannot make one, so it cannot speak for a tenant that did not authenticate.
+
+use std::sync::Arc;
+
+use crate::tenant::TenantId;
+
+/// Who makes a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// An API key, by its public id.
+    ApiKey(String),
+    /// The person who started this process on the command line.
+    Local,
+    /// The operator's own command.
+    Operator,
+}
+
+/// An authenticated tenant. Every store, vault and limiter call that concerns a tenant takes one.
+///
+/// ```compile_fail
+/// // There is no way to write one down.
+/// let ctx = kit::inbound::TenantCtx { inner: todo!() };
+/// ```
+#[derive(Clone, Debug)]
+pub struct TenantCtx {
+    inner: Arc<(TenantId, Principal)>,
+}
+
+impl TenantCtx {
+    pub(super) fn new(tenant: TenantId, principal: Principal) -> Self {
+        Self { inner: Arc::new((tenant, principal)) }
+    }
+
+    /// The operator acting on a tenant that is known to exist. Only `operator` calls this; an `Operator` is made from
+    /// the open vault, which no tool ever holds.
+    pub(crate) fn for_operator(tenant: TenantId) -> Self {
+        Self::new(tenant, Principal::Operator)
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &TenantId {
+        &self.inner.0
+    }
+
+    /// Who makes the call.
+    pub fn principal(&self) -> &Principal {
+        &self.inner.1
+    }
+
+    /// The principal in logs: the public id of the key, `local` or `operator`.
+    pub fn principal_label(&self) -> &str {
+        match &self.inner.1 {
+            Principal::ApiKey(id) => id,
+            Principal::Local => "local",
+            Principal::Operator => "operator",
+        }
+    }
+}

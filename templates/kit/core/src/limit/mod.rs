@@ -1,0 +1,37 @@
+//! Token buckets per tenant and tool. The decision is pure arithmetic ([`gcra`]); where the buckets live is a port.
+
+pub mod gcra;
+pub mod memory;
+
+/// How fast a bucket fills and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Time in which one token comes back, in microseconds.
+    pub interval_us: i64,
+    /// Tokens a full bucket holds.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// `count` tokens a minute, of which `burst` may be taken at once.
+    pub fn per_minute(count: u32, burst: u32) -> Self {
+        Self { interval_us: (60_000_000 / i64::from(count.max(1))).max(1), burst: burst.max(1) }
+    }
+}
+
+/// What a bucket answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go on; this many tokens are left.
+    Admitted {
+        /// Tokens left.
+        remaining: u32,
+    },
+    /// Not now.
+    Denied {
+        /// Microseconds until the same request would be admitted.
+        retry_after_us: i64,
+    },
+    /// Too many different buckets are live to open another.
+    Saturated,
+}

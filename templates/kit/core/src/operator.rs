@@ -1,0 +1,272 @@
+//! What the operator does: tenants, keys, connections. The command line, and later the admin API and the Worker, call
+//! these functions; none of them has rules of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::inbound::{ApiKey, Authenticator, Environment, TenantCtx};
+use crate::ports::{Clock, Rng, RngError, SqlError};
+use crate::registry::Registry;
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::store::connections::ConnectionState;
+use crate::store::keys::KeySummary;
+use crate::store::tenants::{TenantState, TenantSummary};
+use crate::tenant::{Account, TenantId};
+use crate::upstream::executor::host_label;
+use crate::upstream::provider;
+use crate::vault::{Credential, Vault, VaultError};
+
+/// Why a command did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorError {
+    /// The command cannot be carried out as given.
+    Refused {
+        /// What is wrong, lower case.
+        message: String,
+        /// The command that mends it.
+        hint: String,
+    },
+    /// The store failed.
+    Store(SqlError),
+    /// The vault failed.
+    Vault(VaultError),
+    /// The operating system gave no randomness.
+    NoRandomness,
+}
+
+impl fmt::Display for OperatorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { message, .. } => f.write_str(message),
+            Self::Store(error) => error.fmt(f),
+            Self::Vault(error) => error.fmt(f),
+            Self::NoRandomness => RngError.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OperatorError {}
+
+impl OperatorError {
+    fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), hint: hint.into() }
+    }
+
+    /// The command that mends it, where there is one.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Refused { hint, .. } => Some(hint),
+            _ => None,
+        }
+    }
+}
+
+impl From<SqlError> for OperatorError {
+    fn from(error: SqlError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<VaultError> for OperatorError {
+    fn from(error: VaultError) -> Self {
+        Self::Vault(error)
+    }
+}
+
+impl From<RngError> for OperatorError {
+    fn from(_: RngError) -> Self {
+        Self::NoRandomness
+    }
+}
+
+/// A connection in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionSummary {
+    /// Instance name of the integration.
+    pub integration: String,
+    /// Account.
+    pub account: String,
+    /// State.
+    pub state: ConnectionState,
+    /// Why it is in that state.
+    pub reason: Option<String>,
+    /// Last change, milliseconds since the epoch.
+    pub changed_ms: i64,
+}
+
+/// A key that was just made. Its text is shown once.
+pub struct NewKey {
+    /// Public id.
+    pub id: String,
+    /// The whole key.
+    pub key: Secret,
+}
+
+/// Carries out the operator's commands.
+pub struct Operator {
+    pub(crate) server: &'static str,
+    pub(crate) environment: Environment,
+    pub(crate) store: Arc<Store>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) pepper: Secret,
+}
+
+impl Operator {
+    /// Adds a tenant with its own data key.
+    pub async fn tenant_add(&self, tenant: &str) -> Result<(), OperatorError> {
+        let tenant = self.parse_tenant(tenant)?;
+        let dek = self.vault.new_dek(&tenant).await?;
+        match self.store.add_tenant(&tenant, &dek, self.clock.wall_ms()).await {
+            Err(SqlError::Constraint) => Err(OperatorError::refused(
+                format!("there is or was a tenant `{tenant}` already"),
+                format!("choose another name, or see `{} tenant list`", self.server),
+            )),
+            result => Ok(result?),
+        }
+    }
+
+    /// All tenants.
+    pub async fn tenant_list(&self) -> Result<Vec<TenantSummary>, OperatorError> {
+        Ok(self.store.tenants().await?)
+    }
+
+    /// Stops (`Suspended`) or resumes (`Active`) a tenant's calls. Other processes follow within 15 s.
+    pub async fn tenant_state(&self, tenant: &str, state: TenantState) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        self.store.set_tenant_state(&ctx, state, self.clock.wall_ms()).await?;
+        self.authenticator.forget(ctx.tenant());
+        Ok(())
+    }
+
+    /// Destroys a tenant's data keys, connections and API keys. There is no way back.
+    pub async fn tenant_delete(&self, tenant: &str) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        let deks = self.store.dek_ids(&ctx).await?;
+        self.store.shred_tenant(&ctx, self.clock.wall_ms()).await?;
+        self.vault.forget_keys(&ctx, &deks);
+        self.authenticator.forget(ctx.tenant());
+        Ok(())
+    }
+
+    /// Makes an API key, good for ever or for `lifetime_ms`.
+    pub async fn key_create(&self, tenant: &str, label: &str, lifetime_ms: Option<i64>) -> Result<NewKey, OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        let (id, key) = ApiKey::generate(&*self.rng, self.environment)?;
+        let hash = key
+            .expose_str()
+            .and_then(|text| ApiKey::parse(text).ok())
+            .map(|parsed| parsed.hash(&self.pepper))
+            .ok_or(OperatorError::NoRandomness)?;
+        let now = self.clock.wall_ms();
+        let expires_ms = lifetime_ms.map(|lifetime| now.saturating_add(lifetime));
+        let summary =
+            KeySummary { id: id.clone(), label: label.to_owned(), created_ms: now, expires_ms, revoked_ms: None };
+        self.store.add_key(&ctx, &summary, &hash).await?;
+        Ok(NewKey { id, key })
+    }
+
+    /// A tenant's API keys.
+    pub async fn key_list(&self, tenant: &str) -> Result<Vec<KeySummary>, OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        Ok(self.store.keys(&ctx).await?)
+    }
+
+    /// Revokes an API key. Other processes follow within 15 s.
+    pub async fn key_revoke(&self, tenant: &str, id: &str) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        if !self.store.revoke_key(&ctx, id, self.clock.wall_ms()).await? {
+            return Err(OperatorError::refused(
+                format!("tenant `{tenant}` has no such key"),
+                format!("see `{} key list --tenant {tenant}`; the id is the third part of a key", self.server),
+            ));
+        }
+        self.authenticator.forget(ctx.tenant());
+        Ok(())
+    }
+
+    /// Stores the secret of a connection, sealed, and bound to the host that the integration calls now.
+    pub async fn connection_set(
+        &self,
+        tenant: &str,
+        integration: &str,
+        account: &str,
+        secret: Secret,
+    ) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        let (mounted, account) = (self.integration(integration)?, self.parse_account(account)?);
+        if provider::checked(&secret).is_none() {
+            return Err(OperatorError::refused(
+                "the secret is empty or holds a space, a line break or a letter outside ASCII",
+                "give exactly the key, for example `printf %s \"$KEY\" |` before the command",
+            ));
+        }
+        let credential = Credential::ApiKey { key: secret, hosts: vec![host_label(&mounted.base_url)] };
+        Ok(self.vault.put(&ctx, integration, &account, &credential).await?)
+    }
+
+    /// A tenant's connections, without their secrets.
+    pub async fn connection_list(&self, tenant: &str) -> Result<Vec<ConnectionSummary>, OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        let rows = self.store.connections(&ctx).await?;
+        let summary = |row: crate::store::connections::ConnectionRow| ConnectionSummary {
+            integration: row.integration,
+            account: row.account,
+            state: row.state,
+            reason: row.reason,
+            changed_ms: row.changed_ms,
+        };
+        Ok(rows.into_iter().map(summary).collect())
+    }
+
+    /// Removes a connection.
+    pub async fn connection_remove(&self, tenant: &str, integration: &str, account: &str) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        let account = self.parse_account(account)?;
+        if !self.store.remove_connection(&ctx, integration, &account).await? {
+            return Err(OperatorError::refused(
+                format!("tenant `{tenant}` has no such connection"),
+                format!("see `{} connection list --tenant {tenant}`", self.server),
+            ));
+        }
+        self.vault.forget(&ctx);
+        Ok(())
+    }
+
+    /// The operator acting on a tenant that exists.
+    async fn act_for(&self, tenant: &str) -> Result<TenantCtx, OperatorError> {
+        let tenant = self.parse_tenant(tenant)?;
+        match self.store.tenant_state(&tenant).await? {
+            Some(TenantState::Active | TenantState::Suspended) => Ok(TenantCtx::for_operator(tenant)),
+            Some(TenantState::Deleted) | None => Err(OperatorError::refused(
+                format!("there is no tenant `{tenant}`"),
+                format!("add it with `{} tenant add {tenant}`", self.server),
+            )),
+        }
+    }
+
+    fn parse_tenant(&self, text: &str) -> Result<TenantId, OperatorError> {
+        let hint = format!("for example `{} tenant add acme-eu`", self.server);
+        TenantId::parse(text).map_err(|error| OperatorError::refused(error.to_string(), hint))
+    }
+
+    fn parse_account(&self, text: &str) -> Result<Account, OperatorError> {
+        Account::parse(text).map_err(|error| OperatorError::refused(error.to_string(), "leave `--account` out for a single one"))
+    }
+
+    fn integration(&self, instance: &str) -> Result<&crate::registry::Mounted, OperatorError> {
+        self.registry.integrations.get(instance).map(|mounted| &**mounted).ok_or_else(|| {
+            let known: Vec<&str> = self.registry.integrations.keys().map(String::as_str).collect();
+            OperatorError::refused(
+                format!("there is no integration `{instance}`"),
+                format!("this server has: {}", known.join(", ")),
+            )
+        })
+    }
+}

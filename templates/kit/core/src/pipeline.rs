@@ -1,0 +1,234 @@
+//! The one path that every call takes, whatever brought it here:
+//!
+//! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → reported → answer.
+//!
+//! Authentication comes before: [`Pipeline::tool`] takes a [`TenantCtx`], which only `inbound` makes. HTTP, stdio and
+//! Workers differ only in what feeds this module.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::call::{Call, Inner, ProgressSink};
+use crate::error::{ErrorKind, ToolError};
+use crate::guard::{self, Ended};
+use crate::inbound::TenantCtx;
+use crate::limit::{Decision, Rate};
+use crate::observe::{CallEvent, Operation};
+use crate::ports::{BoxFuture, Clock, LimitBackend, Sleep, Telemetry};
+use crate::prompt::Message;
+use crate::registry::{Mounted, Registry};
+use crate::schema;
+use crate::upstream::executor::Executor;
+
+/// The bounds of a call.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// A call that takes longer is ended.
+    pub deadline: Duration,
+    /// A longer answer is refused, in bytes of JSON.
+    pub max_output_bytes: usize,
+    /// Calls per tenant and tool; `None` for no limit.
+    pub rate: Option<Rate>,
+}
+
+/// What a transport hands in with a call.
+pub struct Caller {
+    /// Completes when the client has left or cancelled.
+    pub cancelled: BoxFuture<'static, ()>,
+    /// Where progress goes, if the client asked for it.
+    pub progress: Option<ProgressSink>,
+}
+
+impl Caller {
+    /// A client that waits for the answer and wants nothing else.
+    pub fn patient() -> Self {
+        Self { cancelled: Box::pin(std::future::pending()), progress: None }
+    }
+}
+
+/// A tool's answer, once as a value and once as the text that clients without structured content read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// The same as JSON text.
+    pub text: String,
+}
+
+/// How a call failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Failure {
+    /// This server offers nothing of that name. A protocol error, not a tool's.
+    Unknown,
+    /// The client has left; nobody reads an answer.
+    Cancelled,
+    /// The call failed in a way that the model should read.
+    Tool(ToolError),
+}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        Self::Tool(error)
+    }
+}
+
+/// Runs calls.
+pub struct Pipeline {
+    registry: Arc<Registry>,
+    executor: Arc<Executor>,
+    limits: Arc<dyn LimitBackend>,
+    telemetry: Arc<dyn Telemetry>,
+    clock: Arc<dyn Clock>,
+    sleep: Arc<dyn Sleep>,
+    bounds: Bounds,
+}
+
+impl Pipeline {
+    /// A pipeline over a mounted application.
+    pub fn new(
+        registry: Arc<Registry>,
+        executor: Arc<Executor>,
+        limits: Arc<dyn LimitBackend>,
+        telemetry: Arc<dyn Telemetry>,
+        clock: Arc<dyn Clock>,
+        sleep: Arc<dyn Sleep>,
+        bounds: Bounds,
+    ) -> Self {
+        Self { registry, executor, limits, telemetry, clock, sleep, bounds }
+    }
+
+    /// What this server offers.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Calls the tool `name`.
+    pub async fn tool(&self, ctx: &TenantCtx, name: &str, arguments: Value, caller: Caller) -> Result<Answer, Failure> {
+        let Some(tool) = self.registry.tool(name) else { return Err(Failure::Unknown) };
+        let started = self.clock.monotonic_us();
+        let result = async {
+            schema::check(&tool.input, &arguments)?;
+            self.admit(ctx, &tool.name).await?;
+            let (call, run) = (self.call(ctx, &tool.integration, started, caller.progress), tool.run.clone());
+            let value = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
+            let text = value.to_string();
+            self.cap(&text)?;
+            Ok(Answer { value, text })
+        }
+        .await;
+        self.report(Operation::Tool, &tool.name, ctx, started, &result);
+        result
+    }
+
+    /// Fills the prompt `name`.
+    pub async fn prompt(
+        &self,
+        ctx: &TenantCtx,
+        name: &str,
+        arguments: Value,
+        caller: Caller,
+    ) -> Result<Vec<Message>, Failure> {
+        let Some(prompt) = self.registry.prompt(name) else { return Err(Failure::Unknown) };
+        let started = self.clock.monotonic_us();
+        let result = async {
+            self.admit(ctx, &prompt.name).await?;
+            let (call, run) = (self.call(ctx, &prompt.integration, started, caller.progress), prompt.run.clone());
+            let messages = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
+            messages.iter().try_for_each(|message| self.cap(&message.text))?;
+            Ok(messages)
+        }
+        .await;
+        self.report(Operation::Prompt, &prompt.name, ctx, started, &result);
+        result
+    }
+
+    /// Reads the resource at `uri`; returns its media type and text.
+    pub async fn resource(&self, ctx: &TenantCtx, uri: &str, caller: Caller) -> Result<(&'static str, String), Failure> {
+        let Some(resource) = self.registry.resource(uri) else { return Err(Failure::Unknown) };
+        let started = self.clock.monotonic_us();
+        let result = async {
+            self.admit(ctx, &resource.name).await?;
+            let (call, run) = (self.call(ctx, &resource.integration, started, caller.progress), resource.run.clone());
+            let text = self.guarded(caller.cancelled, async move { run(call).await }).await?.0;
+            self.cap(&text)?;
+            Ok((resource.media_type, text))
+        }
+        .await;
+        self.report(Operation::Resource, &resource.uri, ctx, started, &result);
+        result
+    }
+
+    fn call(&self, ctx: &TenantCtx, integration: &Arc<Mounted>, started: i64, progress: Option<ProgressSink>) -> Call {
+        let deadline = i64::try_from(self.bounds.deadline.as_micros()).unwrap_or(i64::MAX);
+        Call(Arc::new(Inner {
+            tenant: ctx.clone(),
+            integration: integration.clone(),
+            executor: self.executor.clone(),
+            deadline_us: started.saturating_add(deadline),
+            progress,
+        }))
+    }
+
+    async fn admit(&self, ctx: &TenantCtx, target: &str) -> Result<(), ToolError> {
+        let Some(rate) = self.bounds.rate else { return Ok(()) };
+        // Both parts are bounded: the tenant has authenticated and the target is a registered one.
+        let key = format!("{}/{target}", ctx.tenant());
+        match self.limits.take(&key, rate, 1, self.clock.monotonic_us()).await {
+            Decision::Admitted { .. } => Ok(()),
+            Decision::Denied { retry_after_us } => {
+                let retry_after_ms = (retry_after_us + 999) / 1_000;
+                let message = format!("`{target}` is called too often; try again in {} s", (retry_after_ms + 999) / 1_000);
+                Err(ToolError::new(ErrorKind::RateLimited, message)
+                    .fact("scope", "tenant_tool")
+                    .fact("retry_after_ms", retry_after_ms))
+            }
+            Decision::Saturated => {
+                Err(ToolError::new(ErrorKind::RateLimited, "the server is at its capacity").fact("scope", "capacity"))
+            }
+        }
+    }
+
+    async fn guarded<T>(
+        &self,
+        cancelled: BoxFuture<'static, ()>,
+        work: impl Future<Output = Result<T, ToolError>>,
+    ) -> Result<T, Failure> {
+        match guard::run(work, self.sleep.sleep(self.bounds.deadline), cancelled).await {
+            Ended::Done(result) => Ok(result?),
+            Ended::Cancelled => Err(Failure::Cancelled),
+            Ended::TimedOut => {
+                let message = format!("the call took longer than {} s", self.bounds.deadline.as_secs_f32());
+                Err(ToolError::new(ErrorKind::Timeout, message).into())
+            }
+            Ended::Panicked => Err(ToolError::new(ErrorKind::Internal, "internal error").into()),
+        }
+    }
+
+    fn cap(&self, text: &str) -> Result<(), ToolError> {
+        if text.len() <= self.bounds.max_output_bytes {
+            return Ok(());
+        }
+        let message = format!("the answer is larger than {} bytes; ask for less", self.bounds.max_output_bytes);
+        Err(ToolError::new(ErrorKind::OutputTooLarge, message))
+    }
+
+    fn report<T>(&self, operation: Operation, target: &str, ctx: &TenantCtx, started: i64, result: &Result<T, Failure>) {
+        let outcome = match result {
+            Ok(_) => "ok",
+            Err(Failure::Cancelled) => "cancelled",
+            Err(Failure::Unknown) => "unknown",
+            Err(Failure::Tool(error)) => error.kind().as_str(),
+        };
+        self.telemetry.call(&CallEvent {
+            operation,
+            target,
+            tenant: ctx.tenant(),
+            principal: ctx.principal_label(),
+            outcome,
+            duration_us: self.clock.monotonic_us().saturating_sub(started),
+        });
+    }
+}

@@ -1,0 +1,17 @@
+//! What an integration needs, in one import. An integration's files name this prelude and their own siblings, nothing
+//! else, so that the same file serves under any instance name and in any project.
+
+pub use crate::app::Integration;
+pub use crate::call::Call;
+pub use crate::error::ToolError;
+pub use crate::ports::{HttpRequest, HttpResponse, Method};
+pub use crate::prompt::{Message, Prompts};
+pub use crate::resource::{Resources, Text};
+pub use crate::secret::Secret;
+pub use crate::tool::Tools;
+pub use crate::upstream::provider::{AuthShape, Provider, Throttle};
+pub use crate::upstream::sandbox::Sandbox;
+pub use crate::upstream::{Outcome, classify_status};
+pub use schemars::JsonSchema;
+pub use serde::{Deserialize, Serialize};
+pub use serde_json::{Value, json};

@@ -1,0 +1,43 @@
+//! Upstreams: a provider is data, and one executor sends every request. No provider has a loop of its own.
+
+pub mod executor;
+pub mod provider;
+pub mod request;
+pub mod sandbox;
+
+use crate::ports::HttpResponse;
+
+/// What an answer means, independent of how the provider says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It worked.
+    Ok,
+    /// The credential is dead; only a person can mend it.
+    AuthDead,
+    /// The credential is good, but may not do this.
+    Forbidden,
+    /// Not there, or not shared with this credential.
+    NotFound,
+    /// The request itself is wrong.
+    Invalid,
+    /// Too many requests; come back after this many milliseconds, if the provider says so.
+    Throttled {
+        /// Milliseconds to wait.
+        retry_after_ms: Option<i64>,
+    },
+    /// The provider's own trouble.
+    Transient,
+}
+
+/// What the status code says by itself, for providers that use it as the standard has it.
+pub fn classify_status(response: &HttpResponse) -> Outcome {
+    match response.status {
+        200..=299 => Outcome::Ok,
+        401 => Outcome::AuthDead,
+        403 => Outcome::Forbidden,
+        404 | 410 => Outcome::NotFound,
+        429 => Outcome::Throttled { retry_after_ms: None },
+        500..=599 => Outcome::Transient,
+        _ => Outcome::Invalid,
+    }
+}

@@ -1,0 +1,158 @@
+//! The request that a tool writes: a path, a query, a body. Host and credential are not its business, and nothing that
+//! a model sends can change either.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::call::Call;
+use crate::error::ToolError;
+use crate::ports::{HttpResponse, Method};
+
+/// The upstream of one call.
+pub struct Upstream {
+    call: Call,
+}
+
+impl Upstream {
+    pub(crate) fn new(call: Call) -> Self {
+        Self { call }
+    }
+
+    /// `GET path`. `path` begins with `/` and is relative to the provider's base URL.
+    pub fn get(&self, path: &str) -> Request {
+        self.request(Method::Get, path)
+    }
+
+    /// `POST path`.
+    pub fn post(&self, path: &str) -> Request {
+        self.request(Method::Post, path)
+    }
+
+    /// A request with another method.
+    pub fn request(&self, method: Method, path: &str) -> Request {
+        Request { call: self.call.clone(), draft: Draft::new(method, path), wrong: None }
+    }
+}
+
+/// A request before it is signed.
+pub(crate) struct Draft {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) segments: Vec<String>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Draft {
+    fn new(method: Method, path: &str) -> Self {
+        let (path, none) = (path.to_owned(), Vec::new);
+        Self { method, path, segments: none(), query: Vec::new(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// The absolute URL under `base`. `?`, `#` and `%` in the path are escaped, so a value formatted into it by mistake
+    /// cannot become a query or leave the path.
+    pub(crate) fn url(&self, base: &Url) -> Option<Url> {
+        let mut url = base.clone();
+        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), self.path));
+        url.set_query(None);
+        if !self.segments.is_empty() {
+            url.path_segments_mut().ok()?.pop_if_empty().extend(&self.segments);
+        }
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        Some(url)
+    }
+}
+
+/// A request under construction; send it with [`json`](Self::json) or [`send`](Self::send).
+#[must_use]
+pub struct Request {
+    call: Call,
+    draft: Draft,
+    wrong: Option<ToolError>,
+}
+
+impl Request {
+    /// Appends one path segment, escaped. This is the way to put an id into a path.
+    pub fn segment(mut self, value: impl Display) -> Self {
+        let value = value.to_string();
+        if matches!(value.as_str(), "" | "." | "..") {
+            self.wrong = Some(ToolError::invalid("an id is empty or a path of its own"));
+        }
+        self.draft.segments.push(value);
+        self
+    }
+
+    /// Adds a query parameter, escaped.
+    pub fn query(mut self, name: &str, value: impl Display) -> Self {
+        self.draft.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds a query parameter if there is a value.
+    pub fn query_opt(self, name: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.query(name, value),
+            None => self,
+        }
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: impl Display) -> Self {
+        self.draft.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Sends `body` as JSON.
+    pub fn body(mut self, body: &impl Serialize) -> Self {
+        match serde_json::to_vec(body) {
+            Ok(bytes) => self.draft.body = bytes,
+            Err(_) => self.wrong = Some(ToolError::invalid("the body cannot be written as JSON")),
+        }
+        self.header("content-type", "application/json")
+    }
+
+    /// Sends the request and reads the answer as `T`.
+    pub async fn json<T: DeserializeOwned>(self) -> Result<T, ToolError> {
+        let title = self.call.0.integration.provider.title;
+        let response = self.send().await?;
+        serde_json::from_slice(&response.body)
+            .map_err(|_| ToolError::upstream(format!("{title} answered in a form that this tool does not know")))
+    }
+
+    /// Sends the request. An answer that is not a success has become an error by the time this returns.
+    pub async fn send(self) -> Result<HttpResponse, ToolError> {
+        match self.wrong {
+            Some(error) => Err(error),
+            None => self.call.0.executor.execute(&self.call, self.draft).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(path: &str, segments: &[&str]) -> String {
+        let mut draft = Draft::new(Method::Get, path);
+        draft.segments = segments.iter().map(|s| (*s).to_owned()).collect();
+        draft.query = vec![("q".into(), "a b&c".into())];
+        draft.url(&Url::parse("https://api.example.com/base/?x=1").unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_base_url() {
+        assert_eq!(url("/v1/pages", &[]), "https://api.example.com/base/v1/pages?q=a+b%26c");
+    }
+
+    #[test]
+    fn an_id_cannot_leave_its_segment() {
+        assert_eq!(url("/v1/pages", &["../../admin?x#y"]), "https://api.example.com/base/v1/pages/..%2F..%2Fadmin%3Fx%23y?q=a+b%26c");
+        assert_eq!(url("/v1/p?x=#@evil.com", &[]), "https://api.example.com/base/v1/p%3Fx=%23@evil.com?q=a+b%26c");
+    }
+}

@@ -1,0 +1,237 @@
+//! The vault: what a tenant's connections are signed with, sealed per record.
+//!
+//! ```text
+//! KEK (outside the store) ── wraps ──▶ tenant DEK ── HKDF per record ──▶ record key ── AES-256-GCM ──▶ sealed text
+//! ```
+//!
+//! A sealed record opens only for the tenant, integration, account and version it was sealed for: all four are
+//! authenticated with it. Rows moved, swapped or rolled back in the database do not open. There is no fallback
+//! credential and no default tenant.
+
+pub mod credential;
+pub mod kek;
+pub mod sealed;
+pub mod server_keys;
+
+pub use credential::Credential;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::cache::Cache;
+use crate::inbound::{MAX_STALENESS_US, TenantCtx};
+use crate::ports::{Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlError};
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::store::connections::{ConnectionRow, ConnectionState};
+use crate::store::deks::DekRow;
+use crate::tenant::{Account, TenantId};
+use sealed::{Context, OpenError};
+
+/// An unwrapped data key is kept this long. Longer survives an outage of a remote KEK, shorter leaves less in memory.
+const DEK_MAX_AGE_US: i64 = 600_000_000;
+const MAX_CACHED_DEKS: usize = 4_096;
+const MAX_CACHED_CONNECTIONS: usize = 10_000;
+
+/// Why the vault did not open or seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VaultError {
+    /// No connection of that name.
+    NoConnection,
+    /// The record does not open: altered, moved, or sealed under another key.
+    Rejected,
+    /// The tenant has no data key any more: it was deleted.
+    Shredded,
+    /// Somebody else changed the connection at the same moment.
+    Conflict,
+    /// The store or the key-encryption key does not answer.
+    Unavailable,
+    /// The operating system gave no randomness.
+    NoRandomness,
+}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoConnection => "there is no such connection",
+            Self::Rejected => "the sealed record does not open",
+            Self::Shredded => "the tenant's keys were destroyed",
+            Self::Conflict => "the connection was changed at the same moment",
+            Self::Unavailable => "the store or the key-encryption key does not answer",
+            Self::NoRandomness => "the operating system gave no randomness",
+        })
+    }
+}
+
+impl std::error::Error for VaultError {}
+
+impl From<SqlError> for VaultError {
+    fn from(_: SqlError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<RngError> for VaultError {
+    fn from(_: RngError) -> Self {
+        Self::NoRandomness
+    }
+}
+
+impl From<KeyWrapError> for VaultError {
+    fn from(error: KeyWrapError) -> Self {
+        match error {
+            KeyWrapError::Rejected => Self::Rejected,
+            KeyWrapError::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+/// Seals and opens the credentials of all tenants, one tenant at a time.
+pub struct Vault {
+    store: Arc<Store>,
+    kek: Arc<dyn KeyWrap>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    deks: Cache<String, Secret>,
+    connections: Cache<(TenantId, String), Arc<Vec<ConnectionRow>>>,
+    opened: AtomicU64,
+}
+
+impl Vault {
+    /// A vault over `store` whose data keys are wrapped by `kek`.
+    pub fn new(store: Arc<Store>, kek: Arc<dyn KeyWrap>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self {
+            store,
+            kek,
+            clock,
+            rng,
+            deks: Cache::new(MAX_CACHED_DEKS, DEK_MAX_AGE_US),
+            connections: Cache::new(MAX_CACHED_CONNECTIONS, MAX_STALENESS_US),
+            opened: AtomicU64::new(0),
+        }
+    }
+
+    /// Records opened since the start. The benchmark compares it with the number of calls.
+    pub fn opened(&self) -> u64 {
+        self.opened.load(Ordering::Relaxed)
+    }
+
+    /// The connections of `ctx` for one integration, at most [`MAX_STALENESS_US`] old.
+    pub(crate) async fn connections(
+        &self,
+        ctx: &TenantCtx,
+        integration: &str,
+    ) -> Result<Arc<Vec<ConnectionRow>>, VaultError> {
+        let now = self.clock.monotonic_us();
+        let key = (ctx.tenant().clone(), integration.to_owned());
+        if let Some(rows) = self.connections.get(&key, now) {
+            return Ok(rows);
+        }
+        let rows = Arc::new(self.store.connections_of(ctx, integration).await?);
+        self.connections.put(key, rows.clone(), now);
+        Ok(rows)
+    }
+
+    /// Opens `row` for `ctx`. What binds them is not this code but the record itself: the tenant that authenticated is
+    /// part of what was sealed, so another tenant's row fails to open even when the database hands it out.
+    pub(crate) async fn open(&self, ctx: &TenantCtx, row: &ConnectionRow) -> Result<Credential, VaultError> {
+        let dek_id = sealed::dek_id(&row.sealed).ok_or(VaultError::Rejected)?;
+        let dek = self.dek(ctx, dek_id).await?;
+        let context = Context {
+            tenant: ctx.tenant().as_str(),
+            integration: &row.integration,
+            account: &row.account,
+            version: row.version,
+            dek_id,
+        };
+        let plain = sealed::open(&dek, &context, &row.sealed).map_err(|OpenError| VaultError::Rejected)?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Credential::from_bytes(&plain).ok_or(VaultError::Rejected)
+    }
+
+    /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there.
+    pub(crate) async fn put(
+        &self,
+        ctx: &TenantCtx,
+        integration: &str,
+        account: &Account,
+        credential: &Credential,
+    ) -> Result<(), VaultError> {
+        let row = self.store.active_dek(ctx).await?.ok_or(VaultError::Shredded)?;
+        let dek = self.unwrap_dek(ctx, &row).await?;
+        let now = self.clock.wall_ms();
+        let old = self.store.connection_version(ctx, integration, account).await?;
+        // Versions follow the clock, so that a connection removed and set again never reuses one: an old sealed text
+        // put back into the row then fails to open.
+        let version = now.max(old.unwrap_or(0) + 1);
+        let context = Context {
+            tenant: ctx.tenant().as_str(),
+            integration,
+            account: account.as_str(),
+            version,
+            dek_id: &row.id,
+        };
+        let sealed = sealed::seal(&*self.rng, &dek, &context, &credential.to_bytes())?;
+        let new = ConnectionRow {
+            integration: integration.to_owned(),
+            account: account.as_str().to_owned(),
+            state: ConnectionState::Active,
+            reason: None,
+            sealed,
+            version,
+            changed_ms: now,
+        };
+        let stored = self.store.put_connection(ctx, &new, old).await?;
+        self.forget(ctx);
+        if stored { Ok(()) } else { Err(VaultError::Conflict) }
+    }
+
+    /// Writes down that the provider no longer accepts this connection. A connection replaced meanwhile is left alone.
+    pub(crate) async fn mark_dead(&self, ctx: &TenantCtx, row: &ConnectionRow, reason: &str) -> Result<(), VaultError> {
+        let now = self.clock.wall_ms();
+        self.store.set_connection_state(ctx, row, ConnectionState::NeedsReconnect, reason, now).await?;
+        self.forget(ctx);
+        Ok(())
+    }
+
+    /// Forgets what is cached of this tenant.
+    pub(crate) fn forget(&self, ctx: &TenantCtx) {
+        self.connections.forget(|(tenant, _), _| tenant == ctx.tenant());
+    }
+
+    /// Forgets the tenant's connections and its data keys: it is being shredded.
+    pub(crate) fn forget_keys(&self, ctx: &TenantCtx, dek_ids: &[String]) {
+        self.forget(ctx);
+        self.deks.forget(|id, _| dek_ids.contains(id));
+    }
+
+    /// A new wrapped data key for a tenant that is about to exist.
+    pub(crate) async fn new_dek(&self, tenant: &TenantId) -> Result<DekRow, VaultError> {
+        let id = format!("dek{}", crate::token::random(&*self.rng, 16)?);
+        let mut bytes = vec![0_u8; 32];
+        self.rng.fill(&mut bytes)?;
+        let dek = Secret::new(bytes);
+        let wrapped = self.kek.wrap(&dek_aad(tenant, &id), &dek).await?;
+        Ok(DekRow { id, kek_id: self.kek.id().to_owned(), wrapped })
+    }
+
+    async fn dek(&self, ctx: &TenantCtx, id: &str) -> Result<Secret, VaultError> {
+        if let Some(dek) = self.deks.get(id, self.clock.monotonic_us()) {
+            return Ok(dek);
+        }
+        let row = self.store.dek(ctx, id).await?.ok_or(VaultError::Rejected)?;
+        self.unwrap_dek(ctx, &row).await
+    }
+
+    async fn unwrap_dek(&self, ctx: &TenantCtx, row: &DekRow) -> Result<Secret, VaultError> {
+        let dek = self.kek.unwrap(&dek_aad(ctx.tenant(), &row.id), &row.wrapped).await?;
+        self.deks.put(row.id.clone(), dek.clone(), self.clock.monotonic_us());
+        Ok(dek)
+    }
+}
+
+/// Binds a wrapped data key to its tenant and its id.
+fn dek_aad(tenant: &TenantId, dek_id: &str) -> Vec<u8> {
+    sealed::length_prefixed(&[b"mk-dek", tenant.as_str().as_bytes(), dek_id.as_bytes()])
+}

@@ -1,0 +1,226 @@
+//! What can be typed. No logic beyond the types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::client_config::Client;
+
+#[derive(Parser)]
+#[command(disable_help_subcommand = true, arg_required_else_help = true)]
+pub(super) struct Args {
+    /// Folder of `server.toml` and `integrations/` [env: MCP__CONFIG]
+    #[arg(long, global = true, default_value_os_t = default_config(), value_name = "FOLDER")]
+    pub(super) config: PathBuf,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+fn default_config() -> PathBuf {
+    std::env::var_os("MCP__CONFIG").map_or_else(|| PathBuf::from("config"), PathBuf::from)
+}
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Run on this machine with a demo tenant and stand-ins for the upstreams
+    Dev(Dev),
+    /// Serve tenants over HTTP
+    #[cfg(feature = "http")]
+    Serve,
+    /// Serve a local client over standard input and output
+    #[cfg(feature = "stdio")]
+    Stdio(Stdio),
+    /// Add, list, suspend, resume and delete tenants
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Create, list and revoke the API keys of a tenant
+    #[command(subcommand)]
+    Key(Key),
+    /// Set, list and remove the connections of a tenant
+    #[command(subcommand)]
+    Connection(Connection),
+    /// Check the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Bring the store up to date
+    Migrate,
+    /// Ask the server on this machine whether it is ready
+    Healthcheck,
+    /// Print what to paste into a client
+    ClientConfig(ClientConfig),
+}
+
+#[derive(clap::Args)]
+pub(super) struct Dev {
+    /// Address to listen on; loopback only
+    #[cfg(feature = "http")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
+    pub(super) bind: SocketAddr,
+    /// Serve a local client over standard input and output instead
+    #[cfg(feature = "stdio")]
+    #[arg(long)]
+    pub(super) stdio: bool,
+    /// Print one line of JSON for programs instead of text for people
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Folder of the development store
+    #[arg(long, default_value = crate::dev::FOLDER, value_name = "FOLDER")]
+    pub(super) folder: PathBuf,
+}
+
+#[cfg(feature = "stdio")]
+#[derive(clap::Args)]
+pub(super) struct Stdio {
+    /// The tenant to serve [env: MCP__TENANT]
+    #[arg(long, conflicts_with = "tenants")]
+    tenant: Option<String>,
+    /// Several tenants, separated by commas; every tool then takes a `tenant`
+    #[arg(long, value_delimiter = ',', value_name = "TENANT,…")]
+    pub(super) tenants: Option<Vec<String>>,
+}
+
+#[derive(Subcommand)]
+pub(super) enum Tenant {
+    /// Add a tenant
+    Add {
+        /// Its name
+        tenant: String,
+    },
+    /// List the tenants
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a tenant's calls until it is resumed
+    Suspend {
+        /// Its name
+        tenant: String,
+    },
+    /// Accept a suspended tenant's calls again
+    Resume {
+        /// Its name
+        tenant: String,
+    },
+    /// Destroy a tenant's keys and connections; there is no way back
+    Delete {
+        /// Its name
+        tenant: String,
+        /// Its name once more
+        #[arg(long, value_name = "TENANT")]
+        confirm: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Key {
+    /// Create a key and print it once
+    Create {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// What it is for
+        #[arg(long, default_value = "")]
+        label: String,
+        /// Days until it ends
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+        days: Option<u32>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the keys, without their secrets
+    List {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key; every replica refuses it within 15 s
+    Revoke {
+        /// The third part of the key
+        id: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Connection {
+    /// Store the secret of a connection, read from standard input or a file
+    Set {
+        /// The integration
+        integration: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// The account, where a tenant has several
+        #[arg(long, default_value = "default")]
+        account: String,
+        /// File with the secret, instead of standard input
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List the connections, without their secrets
+    List {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a connection
+    Remove {
+        /// The integration
+        integration: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// The account
+        #[arg(long, default_value = "default")]
+        account: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Config {
+    /// Report everything that is wrong with it
+    Check,
+}
+
+#[derive(clap::Args)]
+pub(super) struct ClientConfig {
+    /// The client
+    #[arg(long)]
+    pub(super) client: Client,
+    /// URL of the server, where it is not `server.public_url`
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<url::Url>,
+    /// Start the server as a child of the client, for this tenant
+    #[arg(long, value_name = "TENANT")]
+    pub(super) stdio: Option<String>,
+}
+
+impl Dev {
+    /// Whether standard error is left to problems: a program reads the output.
+    pub(super) fn quiet(&self) -> bool {
+        self.json
+    }
+}
+
+#[cfg(feature = "stdio")]
+impl Stdio {
+    /// The tenant to serve. There is no default: guessing one would hand its connections to whoever starts this.
+    pub(super) fn tenant(self, server: &str) -> anyhow::Result<String> {
+        let missing = || {
+            let hint = format!("run `{server} stdio --tenant NAME`, or set MCP__TENANT; see `{server} tenant list`");
+            crate::failure::Hinted::new("no tenant was named", hint).into()
+        };
+        self.tenant.or_else(|| std::env::var("MCP__TENANT").ok()).filter(|name| !name.is_empty()).ok_or_else(missing)
+    }
+}

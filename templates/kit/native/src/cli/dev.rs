@@ -1,0 +1,105 @@
+//! `dev` on the command line: what it prints, and over which transport it serves.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kit::App;
+use kit::boot::Kit;
+use serde_json::json;
+
+use super::args;
+use crate::client_config::{Client, Route, write};
+use crate::dev::{self, Dev, TENANT};
+use crate::out;
+use crate::settings::Settings;
+
+pub(super) async fn run(app: &App, settings: &Settings, command: args::Dev) -> anyhow::Result<()> {
+    let Dev { kit, key } = dev::start(app, settings, &command.folder).await?;
+    #[cfg(feature = "stdio")]
+    if command.stdio {
+        return crate::stdio::one(kit, TENANT).await;
+    }
+    let key = key.expose_str().context("failed to show the development key")?.to_owned();
+    #[cfg(feature = "http")]
+    return over_http(kit, settings, &command, &key).await;
+    #[cfg(not(feature = "http"))]
+    {
+        let _ = (key, settings);
+        announce_stdio(&kit, &command)
+    }
+}
+
+#[cfg(feature = "http")]
+async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str) -> anyhow::Result<()> {
+    use crate::http::{Http, PATH, listen};
+
+    if !command.bind.ip().is_loopback() {
+        let message = format!("`dev` does not listen on {}: its key and its data are for this machine", command.bind);
+        anyhow::bail!(crate::failure::Hinted::new(message, "give a loopback address, or use `serve`"));
+    }
+    let listener = listen(command.bind).await?;
+    let address = listener.local_addr()?;
+    let url = format!("http://{address}{PATH}");
+    if command.json {
+        let tools: Vec<&str> = kit.registry.tools.iter().map(|tool| tool.name.as_str()).collect();
+        out::json(&json!({"url": url, "api_key": key, "tenant": TENANT, "tools": tools}));
+    } else {
+        announce_http(&kit, &url, key);
+    }
+    // A developer who presses Ctrl-C does not wait for a load balancer.
+    let settings = Settings {
+        bind: address,
+        public_url: None,
+        grace: std::time::Duration::ZERO,
+        drain: std::time::Duration::from_secs(2),
+        ..settings.clone()
+    };
+    Ok(Http::new(Arc::new(kit), &settings).serve(listener, crate::signal::shutdown()).await?)
+}
+
+#[cfg(feature = "http")]
+fn announce_http(kit: &Kit, url: &str, key: &str) {
+    let name = kit.registry.name;
+    let route = Route::Http { url: url.to_owned(), variable: "KEY".to_owned() };
+    out::note(&format!("{name} is running for the tenant `{TENANT}`, with stand-ins for its upstreams"));
+    out::note(&format!("\n  URL      {url}\n  API key  {key}\n\ntools:"));
+    list_tools(kit);
+    out::note("\npaste into a terminal (Claude Code):\n");
+    out::note(&format!(
+        "  claude mcp add --transport http --header \"Authorization: Bearer {key}\" {name} {url}"
+    ));
+    if let Some((place, text)) = write(Client::Cursor, name, &route) {
+        let text = text.replace("${env:KEY}", key).replace('\n', "\n  ");
+        out::note(&format!("\nor into {place}:\n\n  {text}"));
+    }
+    out::note(&format!("\nother clients: `{name} client-config --help`; stop with Ctrl-C"));
+}
+
+#[cfg(not(feature = "http"))]
+fn announce_stdio(kit: &Kit, command: &args::Dev) -> anyhow::Result<()> {
+    let program = std::env::current_exe()?.display().to_string();
+    let [folder, config] = [command.folder.as_path(), std::path::Path::new("config")].map(std::path::absolute);
+    let args = ["dev", "--stdio", "--folder", &folder?.display().to_string(), "--config", &config?.display().to_string()]
+        .map(str::to_owned)
+        .to_vec();
+    if command.json {
+        let tools: Vec<&str> = kit.registry.tools.iter().map(|tool| tool.name.as_str()).collect();
+        out::json(&json!({"command": program, "args": args, "tenant": TENANT, "tools": tools}));
+        return Ok(());
+    }
+    let name = kit.registry.name;
+    out::note(&format!("{name} is ready for the tenant `{TENANT}`, with stand-ins for its upstreams\n\ntools:"));
+    list_tools(kit);
+    out::note("\npaste into a terminal (Claude Code):\n");
+    out::note(&format!("  claude mcp add {name} -- {program} {}", args.join(" ")));
+    if let Some((place, text)) = write(Client::ClaudeDesktop, name, &Route::Stdio { command: program, args }) {
+        out::note(&format!("\nor into {place}:\n\n  {}", text.replace('\n', "\n  ")));
+    }
+    Ok(())
+}
+
+fn list_tools(kit: &Kit) {
+    for tool in &kit.registry.tools {
+        out::note(&format!("  {}  {}", tool.name, tool.description));
+    }
+}

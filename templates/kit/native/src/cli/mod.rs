@@ -1,0 +1,72 @@
+//! The command line of the generated server: it is its own operator's tool. Each operator command calls one function of
+//! `kit::operator` and prints what it returns.
+
+mod args;
+mod check;
+mod client_config;
+mod dev;
+mod healthcheck;
+mod operator;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use kit::App;
+use tracing::level_filters::LevelFilter;
+
+use crate::log::{self, Format};
+use crate::settings::Settings;
+use crate::{clock, failure, host, out};
+use args::{Args, Command};
+
+/// Runs the command that the process was started with.
+pub fn run(app: App) -> ExitCode {
+    let matches = Args::command().name(app.name()).version(app.version()).get_matches();
+    let result = Args::from_arg_matches(&matches)
+        .context("failed to read the arguments")
+        .and_then(|args| clock::block_on(dispatch(&app, args)).context("failed to start the runtime")?);
+    result.unwrap_or_else(|error| failure::report(&error))
+}
+
+async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
+    let load = || Settings::load(app, &args.config);
+    let done = |()| ExitCode::SUCCESS;
+    match args.command {
+        Command::Dev(command) => {
+            let level = if command.quiet() { LevelFilter::ERROR } else { LevelFilter::INFO };
+            log::start(level, Format::Plain, true);
+            dev::run(app, &load()?, command).await.map(done)
+        }
+        #[cfg(feature = "http")]
+        Command::Serve => {
+            let settings = load()?;
+            log::start(settings.log_level, settings.log_format, false);
+            crate::serve::run(app, &settings).await.map(done)
+        }
+        #[cfg(feature = "stdio")]
+        Command::Stdio(command) => {
+            let settings = load()?;
+            log::start(settings.log_level, settings.log_format, false);
+            let kit = host::live(app, &settings).await?;
+            match command.tenants {
+                Some(tenants) => crate::stdio::several(kit, &tenants).await.map(done),
+                None => crate::stdio::one(kit, &command.tenant(app.name())?).await.map(done),
+            }
+        }
+        Command::Config(args::Config::Check) => check::run(app, &args.config).await,
+        Command::Migrate => {
+            let settings = Settings { migrate: true, ..load()? };
+            host::live(app, &settings).await?;
+            out::note("the store is up to date");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Healthcheck => healthcheck::run(load()?.bind).map(done),
+        Command::ClientConfig(command) => client_config::run(app, &load()?, &command).map(done),
+        Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Connection(command) => {
+            operator::connection(&host::live(app, &load()?).await?, command).await.map(done)
+        }
+    }
+}

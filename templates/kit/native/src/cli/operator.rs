@@ -1,0 +1,138 @@
+//! `tenant`, `key` and `connection`.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use kit::boot::Kit;
+use kit::secret::Secret;
+use kit::store::connections::ConnectionState;
+use kit::store::tenants::TenantState;
+use serde_json::json;
+
+use super::args::{Connection, Key, Tenant};
+use crate::failure::Hinted;
+use crate::out;
+
+/// A secret longer than this is not one.
+const MAX_SECRET: u64 = 64 << 10;
+
+pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
+    let operator = &kit.operator;
+    match command {
+        Tenant::Add { tenant } => {
+            operator.tenant_add(&tenant).await?;
+            let server = kit.registry.name;
+            out::note(&format!("added tenant `{tenant}`\n\nnext: `{server} key create --tenant {tenant}`"));
+        }
+        Tenant::List { json: true } => out::json(&operator.tenant_list().await?),
+        Tenant::List { json: false } => {
+            let tenants = operator.tenant_list().await?;
+            let rows: Vec<Vec<String>> = tenants
+                .iter()
+                .map(|t| {
+                    let state = t.state.as_str().to_owned();
+                    vec![t.id.clone(), state, t.connections.to_string(), t.keys.to_string(), out::time(t.created_ms)]
+                })
+                .collect();
+            out::table(&["TENANT", "STATE", "CONNECTIONS", "KEYS", "ADDED"], &rows, "there are no tenants yet");
+        }
+        Tenant::Suspend { tenant } => {
+            operator.tenant_state(&tenant, TenantState::Suspended).await?;
+            out::note(&format!("suspended tenant `{tenant}`; every replica follows within 15 s"));
+        }
+        Tenant::Resume { tenant } => {
+            operator.tenant_state(&tenant, TenantState::Active).await?;
+            out::note(&format!("resumed tenant `{tenant}`; every replica follows within 15 s"));
+        }
+        Tenant::Delete { tenant, confirm } => {
+            if tenant != confirm {
+                let hint = format!("to destroy its keys for ever, give `--confirm {tenant}`");
+                bail!(Hinted::new("the two names differ, nothing was deleted", hint));
+            }
+            operator.tenant_delete(&tenant).await?;
+            out::note(&format!("deleted tenant `{tenant}`: its data keys, connections and API keys are gone"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
+    let operator = &kit.operator;
+    match command {
+        Key::Create { tenant, label, days, json } => {
+            let lifetime = days.map(|days| i64::from(days) * 86_400_000);
+            let new = operator.key_create(&tenant, &label, lifetime).await?;
+            let text = new.key.expose_str().context("failed to show the key")?;
+            if json {
+                out::json(&json!({"id": new.id, "key": text, "tenant": tenant}));
+            } else {
+                out::data(text);
+                out::note("this is the only time the key is shown; store it where the client reads it");
+            }
+        }
+        Key::List { tenant, json: true } => out::json(&operator.key_list(&tenant).await?),
+        Key::List { tenant, json: false } => {
+            let never = |at: Option<i64>| at.map_or_else(|| "-".to_owned(), out::time);
+            let rows: Vec<Vec<String>> = operator
+                .key_list(&tenant)
+                .await?
+                .into_iter()
+                .map(|k| vec![k.id, k.label, out::time(k.created_ms), never(k.expires_ms), never(k.revoked_ms)])
+                .collect();
+            out::table(&["KEY", "LABEL", "CREATED", "EXPIRES", "REVOKED"], &rows, "there are no keys yet");
+        }
+        Key::Revoke { id, tenant } => {
+            operator.key_revoke(&tenant, &id).await?;
+            out::note(&format!("revoked key `{id}`; every replica refuses it within 15 s"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result<()> {
+    let operator = &kit.operator;
+    match command {
+        Connection::Set { integration, tenant, account, secret_file } => {
+            let secret = read_secret(secret_file.as_deref())?;
+            operator.connection_set(&tenant, &integration, &account, secret).await?;
+            out::note(&format!("stored the {integration} connection of tenant `{tenant}`, sealed"));
+        }
+        Connection::List { tenant, json: true } => out::json(&operator.connection_list(&tenant).await?),
+        Connection::List { tenant, json: false } => {
+            let rows: Vec<Vec<String>> = operator
+                .connection_list(&tenant)
+                .await?
+                .into_iter()
+                .map(|c| {
+                    let state = match (c.state, c.reason) {
+                        (ConnectionState::Active, _) | (_, None) => c.state.as_str().to_owned(),
+                        (state, Some(reason)) => format!("{}: {reason}", state.as_str()),
+                    };
+                    vec![c.integration, c.account, out::time(c.changed_ms), state]
+                })
+                .collect();
+            let none = "there are no connections yet";
+            out::table(&["INTEGRATION", "ACCOUNT", "CHANGED", "STATE"], &rows, none);
+        }
+        Connection::Remove { integration, tenant, account } => {
+            operator.connection_remove(&tenant, &integration, &account).await?;
+            out::note(&format!("removed the {integration} connection of tenant `{tenant}`"));
+        }
+    }
+    Ok(())
+}
+
+/// The secret from a file or from standard input, without the newline that editors and `echo` put behind it. Never from
+/// the command line, where every process on the machine can read it.
+fn read_secret(file: Option<&Path>) -> anyhow::Result<Secret> {
+    let mut bytes = zeroize::Zeroizing::new(Vec::new());
+    let read = match file {
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes)),
+        None => std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes),
+    };
+    let from = file.map_or_else(|| "standard input".to_owned(), |path| format!("`{}`", path.display()));
+    read.with_context(|| format!("failed to read the secret from {from}"))?;
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    Ok(Secret::new(text.strip_suffix(b"\r").unwrap_or(text).to_vec()))
+}

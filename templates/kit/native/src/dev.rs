@@ -1,0 +1,69 @@
+//! `dev`: the whole server on this machine, without accounts and without other servers. It has its own store and its
+//! own key, a tenant `demo` with an API key, and the sandbox of every integration as its upstream. Nothing of it is of
+//! use to a real server, which refuses its store, its key-encryption key and its API keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kit::App;
+use kit::boot::Kit;
+use kit::ports::Clock;
+use kit::secret::Secret;
+
+use crate::kek_file::write_private;
+use crate::settings::Settings;
+use crate::clock::SystemClock;
+use crate::host;
+
+/// Folder of the development store; the project's `.gitignore` names it.
+pub const FOLDER: &str = ".dev";
+/// The tenant that `dev` makes.
+pub const TENANT: &str = "demo";
+
+/// A development kit and the API key of its tenant.
+pub struct Dev {
+    /// The kit, answered by the sandboxes.
+    pub kit: Kit,
+    /// A key of the tenant `demo`.
+    pub key: Secret,
+}
+
+/// Starts from what an earlier `dev` left in `folder`, or from nothing.
+pub async fn start(app: &App, settings: &Settings, folder: &Path) -> anyhow::Result<Dev> {
+    start_with(app, settings, folder, Arc::new(SystemClock)).await
+}
+
+/// The same with another clock, for tests.
+pub async fn start_with(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Dev> {
+    let kit = host::dev(app, settings, folder, clock).await?;
+    if !kit.operator.tenant_list().await?.iter().any(|tenant| tenant.id == TENANT) {
+        kit.operator.tenant_add(TENANT).await?;
+    }
+    connect_sandboxes(&kit, TENANT).await?;
+    let key = remembered_key(&kit, &folder.join("demo.key")).await?;
+    Ok(Dev { kit, key })
+}
+
+/// Gives `tenant` a connection to every sandbox that it has none to.
+pub async fn connect_sandboxes(kit: &Kit, tenant: &str) -> anyhow::Result<()> {
+    let have = kit.operator.connection_list(tenant).await?;
+    for (instance, secret) in kit.sandboxes.iter().flat_map(|sandboxes| sandboxes.credentials()) {
+        if !have.iter().any(|connection| connection.integration == instance) {
+            kit.operator.connection_set(tenant, instance, "default", secret).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The key of the last time, if it is still good: the client configuration that was pasted then goes on working.
+async fn remembered_key(kit: &Kit, path: &Path) -> anyhow::Result<Secret> {
+    if let Ok(text) = std::fs::read_to_string(path)
+        && kit.authenticator.api_key(text.trim()).await.is_ok()
+    {
+        return Ok(Secret::from(text.trim()));
+    }
+    let key = kit.operator.key_create(TENANT, "dev", None).await?.key;
+    write_private(path, key.expose()).context("failed to remember the development key")?;
+    Ok(key)
+}

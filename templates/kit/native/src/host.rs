@@ -1,0 +1,61 @@
+//! Puts the kit on this machine: reads what the settings name and boots it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kit::App;
+use kit::boot::{self, Kit, Options, Ports};
+use kit::inbound::Environment;
+use kit::limit::memory::MemoryLimits;
+use kit::ports::{Clock, HttpSend, KeyWrap};
+
+use crate::clock::{SystemClock, SystemRng, TokioTime};
+use crate::kek_file;
+use crate::log::LogTelemetry;
+use crate::send::NetworkSend;
+use crate::settings::Settings;
+use crate::sqlite::Sqlite;
+
+/// A kit for tenants, with the store and the key that the settings name.
+pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
+    let kek = kek_file::read(&kek_file::source(settings.kek_file.as_deref())?)?;
+    let send = Arc::new(NetworkSend::default());
+    assemble(app, settings, &settings.database, Arc::new(kek), Some(send), Environment::Live, Arc::new(SystemClock)).await
+}
+
+/// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
+pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Kit> {
+    std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
+    let kek = kek_file::read_or_make(&folder.join("kek"))?.for_dev();
+    assemble(app, settings, &folder.join("store.db"), Arc::new(kek), None, Environment::Dev, clock).await
+}
+
+async fn assemble(
+    app: &App,
+    settings: &Settings,
+    database: &Path,
+    kek: Arc<dyn KeyWrap>,
+    send: Option<Arc<dyn HttpSend>>,
+    environment: Environment,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Kit> {
+    let ports = Ports {
+        clock,
+        sleep: Arc::new(TokioTime),
+        rng: Arc::new(SystemRng),
+        sql: Arc::new(Sqlite::open(database)?),
+        kek,
+        send,
+        limits: Arc::new(MemoryLimits::default()),
+        telemetry: Arc::new(LogTelemetry),
+    };
+    let options = Options {
+        environment,
+        migrate: settings.migrate || environment == Environment::Dev,
+        bounds: settings.bounds,
+        max_upstream_bytes: settings.max_upstream_bytes,
+        integrations: settings.integrations.clone(),
+    };
+    boot::boot(app, ports, options).await.with_context(|| format!("failed to start on `{}`", database.display()))
+}

@@ -1,0 +1,196 @@
+//! The HTTP edge: authentication, health, and the drain at the end. Everything about the protocol itself is behind
+//! `/mcp`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use kit::boot::Kit;
+use kit::inbound::AuthError;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::failure::Hinted;
+use crate::mcp::{McpServer, Who};
+use crate::settings::Settings;
+
+/// Path of the MCP endpoint.
+pub const PATH: &str = "/mcp";
+
+/// Readiness is answered within this, store or no store.
+const READY_TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct Edge {
+    kit: Arc<Kit>,
+    draining: Arc<AtomicBool>,
+}
+
+/// A server that is about to listen.
+pub struct Http {
+    router: Router,
+    draining: Arc<AtomicBool>,
+    protocol: CancellationToken,
+    grace: Duration,
+    drain: Duration,
+}
+
+impl Http {
+    /// The routes over `kit`. `bind` is the address it will listen on: its own loopback names are always accepted.
+    pub fn new(kit: Arc<Kit>, settings: &Settings) -> Self {
+        let (draining, protocol) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+        let server = McpServer::new(kit.clone(), Who::Verified);
+        let (hosts, origins) = allowed(settings);
+        let config = StreamableHttpServerConfig::default()
+            .with_legacy_session_mode(false)
+            .with_json_response(true)
+            .with_sse_keep_alive(Some(Duration::from_secs(15)))
+            .with_max_request_body_bytes(settings.max_body_bytes)
+            .with_allowed_hosts(hosts)
+            .with_allowed_origins(origins)
+            .enforce_origin_validation()
+            .with_cancellation_token(protocol.child_token());
+        let mcp = StreamableHttpService::new(
+            move || Ok(server.clone()),
+            Arc::new(NeverSessionManager::default()),
+            config,
+        );
+        let edge = Edge { kit, draining: draining.clone() };
+        let router = Router::new()
+            .route_service(PATH, mcp)
+            .layer(middleware::from_fn_with_state(edge.clone(), authenticate))
+            .route("/health/live", get(|| async { "live\n" }))
+            .route("/health/ready", get(ready).with_state(edge.clone()))
+            .layer(middleware::from_fn_with_state(edge, close_while_draining));
+        Self { router, draining, protocol, grace: settings.grace, drain: settings.drain }
+    }
+
+    /// Serves until `stop` completes, then drains: not ready → still accepting for the grace period → no new
+    /// connections, calls in flight finish → the protocol's streams end. The last step comes last because ending them
+    /// earlier turns answers in flight into errors.
+    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        // Answers are single small writes: waiting to fill a packet only delays them.
+        let listener = listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        let (draining, grace) = (self.draining, self.grace);
+        let (closing, closed) = tokio::sync::oneshot::channel::<()>();
+        let server = axum::serve(listener, self.router).with_graceful_shutdown(async move {
+            stop.await;
+            tracing::info!("draining");
+            draining.store(true, Ordering::Relaxed);
+            tokio::time::sleep(grace).await;
+            let _ = closing.send(());
+        });
+        let (protocol, drain) = (self.protocol, self.drain);
+        let overdue = async move {
+            if closed.await.is_ok() {
+                tokio::time::sleep(drain).await;
+                protocol.cancel();
+                // What has not ended by now is a client that does not read.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            result = server.into_future() => result,
+            () = overdue => Ok(()),
+        }
+    }
+}
+
+/// Host names and origins under which the server answers: loopback, its public URL, and what the owner added.
+fn allowed(settings: &Settings) -> (Vec<String>, Vec<String>) {
+    let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec();
+    let mut origins: Vec<String> = Vec::new();
+    if settings.bind.ip().is_loopback() {
+        origins.extend(["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"].map(str::to_owned));
+    }
+    if let Some(url) = &settings.public_url {
+        hosts.extend(url.host_str().map(str::to_owned));
+        let port = url.port_or_known_default().unwrap_or(443);
+        origins.extend(url.host_str().map(|host| format!("{}://{host}:{port}", url.scheme())));
+    }
+    hosts.extend(settings.allowed_hosts.iter().cloned());
+    origins.extend(settings.allowed_origins.iter().cloned());
+    (hosts, origins)
+}
+
+async fn authenticate(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let presented = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    let verified = match presented {
+        Some(key) => edge.kit.authenticator.api_key(key).await,
+        None => Err(AuthError::Missing),
+    };
+    match verified {
+        Ok(tenant) => {
+            // Nothing below needs the key any more, so nothing below can log it.
+            request.headers_mut().remove(header::AUTHORIZATION);
+            request.extensions_mut().insert(tenant);
+            next.run(request).await
+        }
+        Err(error) => turned_away(error),
+    }
+}
+
+/// The outside learns whether to send a key, to get a new one, or to come back; never which part was wrong.
+fn turned_away(error: AuthError) -> Response {
+    let status = match error {
+        AuthError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    tracing::info!(reason = %error, "turned away");
+    let mut response = status.into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = match error {
+            AuthError::Missing => "Bearer",
+            _ => "Bearer error=\"invalid_token\"",
+        };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+async fn ready(State(edge): State<Edge>) -> Response {
+    if edge.draining.load(Ordering::Relaxed) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    match tokio::time::timeout(READY_TIMEOUT, edge.kit.store.ping()).await {
+        Ok(Ok(())) => (StatusCode::OK, "ready\n").into_response(),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
+    }
+}
+
+/// While draining, each answer asks its client to open a new connection, which then reaches another replica. A client
+/// that kept the old one would meet its end with a request half sent.
+async fn close_while_draining(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if edge.draining.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Binds `address`, with the command that frees it in the error.
+pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let hinted = || Hinted::new(format!("failed to listen on {address}"), "choose another port, or see who has it with `ss -ltnp`");
+    TcpListener::bind(address).await.with_context(hinted)
+}

@@ -1,0 +1,28 @@
+//! The kit on an ordinary machine: tokio, SQLite, reqwest, and the protocol library rmcp. It implements the ports of
+//! `kit` and gives the project its command line; it holds no rule that a call depends on.
+//!
+//! `src/main.rs` of the project calls [`run`], and that is all it does.
+
+pub mod cli;
+pub mod clock;
+pub mod client_config;
+pub mod dev;
+pub mod failure;
+pub mod host;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod kek_file;
+pub mod log;
+pub mod mcp;
+pub mod out;
+pub mod send;
+#[cfg(feature = "http")]
+pub mod serve;
+pub mod settings;
+pub mod signal;
+pub mod sqlite;
+#[cfg(feature = "stdio")]
+pub mod stdio;
+pub mod testing;
+
+pub use cli::run;

@@ -1,0 +1,66 @@
+//! Logs: to standard error, JSON for machines or plain lines in `dev`. The protocol library logs whole requests, so it
+//! is held at warnings whatever the level.
+
+use kit::observe::CallEvent;
+use kit::ports::Telemetry;
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON object a line.
+    Json,
+    /// For a person.
+    Plain,
+}
+
+/// Starts logging. `panics_in_full` prints a panic's message, which can hold a tool's input: for `dev` only.
+pub fn start(level: LevelFilter, format: Format, panics_in_full: bool) {
+    let targets = Targets::new().with_default(level).with_target("rmcp", LevelFilter::WARN.min(level));
+    let registry = tracing_subscriber::registry();
+    // A second start (in tests) keeps the first.
+    let _ = match format {
+        Format::Json => {
+            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+            registry.with(layer.with_filter(targets)).try_init()
+        }
+        Format::Plain => {
+            let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stderr);
+            registry.with(layer.with_filter(targets)).try_init()
+        }
+    };
+    // The default hook symbolises a backtrace on the panicking thread, about 100 ms in which no call is served.
+    std::panic::set_hook(Box::new(move |panic| {
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        match panic.payload_as_str() {
+            Some(message) if panics_in_full => tracing::error!(at, message, "panic"),
+            _ => tracing::error!(at, "panic"),
+        }
+    }));
+}
+
+/// Reports finished calls as log lines: failures as `info`, the rest as `debug`.
+pub struct LogTelemetry;
+
+impl Telemetry for LogTelemetry {
+    fn call(&self, event: &CallEvent<'_>) {
+        let level = if event.outcome == "ok" { Level::DEBUG } else { Level::INFO };
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    method = event.operation.method(),
+                    target_name = event.target,
+                    tenant = event.tenant.as_str(),
+                    principal = event.principal,
+                    outcome = event.outcome,
+                    duration_us = event.duration_us,
+                    "call"
+                )
+            };
+        }
+        if level == Level::DEBUG { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+}

@@ -1,0 +1,101 @@
+//! From the kit's types to the protocol's.
+
+use std::sync::Arc;
+
+use kit::error::ToolError;
+use kit::pipeline::Answer;
+use kit::prompt::{Message, Speaker};
+use kit::registry::{MountedPrompt, MountedResource, MountedTool, Registry};
+use kit::tool::Class;
+use rmcp::model::{
+    CallToolResult, ContentBlock, MetaObject, Prompt, PromptArgument, PromptMessage, Resource, ResourceContents, Role,
+    Tool, ToolAnnotations,
+};
+use serde_json::{Map, Value, json};
+
+/// A tool; with `choices` it gets the required argument `tenant` with exactly those values.
+pub(super) fn tool(tool: &MountedTool, choices: Option<&[String]>) -> Tool {
+    let input = match choices {
+        Some(choices) => Arc::new(with_tenant(&tool.input, choices)),
+        None => tool.input.clone(),
+    };
+    let annotations = ToolAnnotations::new()
+        .read_only(tool.class == Class::Read)
+        .destructive(tool.class == Class::Destructive)
+        .idempotent(tool.class == Class::Read)
+        .open_world(true);
+    Tool::new(tool.name.clone(), tool.description.clone(), input)
+        .with_raw_output_schema(tool.output.clone())
+        .with_annotations(annotations)
+}
+
+fn with_tenant(schema: &Map<String, Value>, choices: &[String]) -> Map<String, Value> {
+    let mut schema = schema.clone();
+    let argument = json!({"type": "string", "enum": choices, "description": "Which tenant this call is for."});
+    if let Value::Object(properties) = schema.entry("properties").or_insert_with(|| json!({})) {
+        properties.insert("tenant".into(), argument);
+    }
+    if let Value::Array(required) = schema.entry("required").or_insert_with(|| json!([])) {
+        required.push("tenant".into());
+    }
+    schema
+}
+
+pub(super) fn prompt(prompt: &MountedPrompt) -> Prompt {
+    let argument = |(name, description, required): &(String, String, bool)| {
+        PromptArgument::new(name).with_description(description).with_required(*required)
+    };
+    let arguments = prompt.arguments.iter().map(argument).collect();
+    Prompt::new(&prompt.name, Some(&prompt.description), Some(arguments))
+}
+
+pub(super) fn resource(resource: &MountedResource) -> Resource {
+    Resource::new(&resource.uri, &resource.name)
+        .with_description(&resource.description)
+        .with_mime_type(resource.media_type)
+}
+
+pub(super) fn contents(uri: &str, media_type: &str, text: String) -> ResourceContents {
+    ResourceContents::text(text, uri).with_mime_type(media_type)
+}
+
+pub(super) fn message(message: &Message) -> PromptMessage {
+    let role = match message.speaker {
+        Speaker::User => Role::User,
+        Speaker::Assistant => Role::Assistant,
+    };
+    PromptMessage::new_text(role, &message.text)
+}
+
+/// Structured content with the same as text, for clients that read only one of them.
+pub(super) fn answer(answer: Answer) -> CallToolResult {
+    let mut result = CallToolResult::success(vec![ContentBlock::text(answer.text)]);
+    result.structured_content = Some(answer.value);
+    result
+}
+
+pub(super) fn tool_error(error: &ToolError) -> CallToolResult {
+    let mut result = CallToolResult::error(vec![ContentBlock::text(error.to_string())]);
+    result.structured_content = Some(error.to_value());
+    result
+}
+
+/// `_meta` of every result: the specification wants the server's name and version there.
+pub(super) fn server_meta(registry: &Registry) -> MetaObject {
+    let info = json!({"name": registry.name, "version": registry.version});
+    let mut meta = MetaObject::new();
+    meta.insert("io.modelcontextprotocol/serverInfo".to_owned(), info);
+    meta
+}
+
+pub(super) fn instructions(registry: &Registry) -> String {
+    let titles: Vec<String> = registry
+        .integrations
+        .values()
+        .map(|mounted| format!("{} (tools `{}_…`)", mounted.provider.title, mounted.instance))
+        .collect();
+    format!(
+        "Tools for {}. A failed call says in its `hint` what mends it; pass the hint on to the person.",
+        titles.join(", ")
+    )
+}

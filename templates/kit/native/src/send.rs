@@ -1,0 +1,81 @@
+//! The way out over reqwest: rustls, no redirects, no proxy from the environment, a cap on what is read.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use kit::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendError};
+use reqwest::Client;
+
+/// Sends over the network. The client is made at the first request: loading the system's roots takes longer than the
+/// whole rest of a start.
+#[derive(Default)]
+pub struct NetworkSend {
+    client: OnceLock<Option<Client>>,
+}
+
+impl NetworkSend {
+    fn client(&self) -> Option<&Client> {
+        let make = || {
+            Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(3))
+                .read_timeout(Duration::from_secs(10))
+                .pool_idle_timeout(Duration::from_secs(60))
+                .pool_max_idle_per_host(8)
+                .build()
+                .ok()
+        };
+        self.client.get_or_init(make).as_ref()
+    }
+
+    async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
+        let client = self.client().ok_or(SendError::Connect)?;
+        let method = match request.method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+            Method::Delete => reqwest::Method::DELETE,
+        };
+        let mut outgoing = client.request(method, request.url).timeout(request.timeout);
+        for (name, value) in request.headers {
+            outgoing = outgoing.header(name, value);
+        }
+        if !request.body.is_empty() {
+            outgoing = outgoing.body(request.body);
+        }
+        let mut incoming = outgoing.send().await.map_err(|error| failure(&error))?;
+        let headers = incoming
+            .headers()
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect();
+        let status = incoming.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = incoming.chunk().await.map_err(|error| failure(&error))? {
+            if body.len() + chunk.len() > request.max_response_bytes {
+                return Err(SendError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpResponse { status, headers, body })
+    }
+}
+
+impl HttpSend for NetworkSend {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        Box::pin(self.exchange(request))
+    }
+}
+
+/// The class of a failure. Its text stays here: it holds the URL.
+fn failure(error: &reqwest::Error) -> SendError {
+    if error.is_timeout() {
+        SendError::Timeout
+    } else if error.is_connect() || error.is_builder() {
+        SendError::Connect
+    } else {
+        SendError::Broken
+    }
+}

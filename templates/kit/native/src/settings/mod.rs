@@ -1,0 +1,194 @@
+//! Settings: `config/server.toml`, then the environment (`MCP__SECTION__KEY`, or `…_FILE` with the path of a file that
+//! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
+
+mod integrations;
+mod reader;
+mod source;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kit::App;
+use kit::limit::Rate;
+use kit::pipeline::Bounds;
+use kit::registry::IntegrationSettings;
+use tracing::level_filters::LevelFilter;
+use url::Url;
+
+use crate::log::Format;
+use reader::Reader;
+
+/// Everything an owner can set, with its defaults resolved.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the server listens.
+    pub bind: SocketAddr,
+    /// How clients reach it: scheme, host and path prefix.
+    pub public_url: Option<Url>,
+    /// Further host names under which it answers.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins whose pages may call it.
+    pub allowed_origins: Vec<String>,
+    /// A longer request is refused.
+    pub max_body_bytes: usize,
+    /// Bounds of a call.
+    pub bounds: Bounds,
+    /// A longer answer of an upstream is an error.
+    pub max_upstream_bytes: usize,
+    /// The database file.
+    pub database: PathBuf,
+    /// Whether `serve` and `stdio` apply missing migrations.
+    pub migrate: bool,
+    /// The key-encryption key's file.
+    pub kek_file: Option<PathBuf>,
+    /// After SIGTERM the server still accepts for this long: load balancers need a moment to look away.
+    pub grace: Duration,
+    /// Then calls in flight may take this long.
+    pub drain: Duration,
+    /// Log level.
+    pub log_level: LevelFilter,
+    /// Log format.
+    pub log_format: Format,
+    /// By instance name.
+    pub integrations: BTreeMap<String, IntegrationSettings>,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the setting: `server.bind`.
+    pub path: String,
+    /// Where the value came from.
+    pub source: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Everything that is wrong.
+#[derive(Debug)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} problem(s) in the configuration", self.0.len())?;
+        for problem in &self.0 {
+            let Problem { path, source, what, remedy } = problem;
+            write!(f, "\n  `{path}` ({source}): {what}\n    {remedy}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Settings {
+    /// Reads `<folder>/server.toml`, `<folder>/integrations/*.toml` and the process's environment. A file that does not
+    /// exist means defaults.
+    pub fn load(app: &App, folder: &Path) -> Result<Self, Problems> {
+        Self::load_with(app, folder, std::env::vars().collect())
+    }
+
+    /// The same with a given environment.
+    pub fn load_with(app: &App, folder: &Path, environment: BTreeMap<String, String>) -> Result<Self, Problems> {
+        let mut problems = Vec::new();
+        let values = source::gather(&folder.join("server.toml"), &environment, &mut problems);
+        let mut reader = Reader::new(values, &mut problems);
+
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let mut bind = reader.parsed("server.bind", "give HOST:PORT, for example 127.0.0.1:8080").unwrap_or(loopback);
+        if let Some(port) = environment.get("PORT") {
+            match port.parse() {
+                Ok(port) => bind.set_port(port),
+                Err(_) => reader.problem("server.bind", "environment PORT", "not a port", "give a number up to 65535"),
+            }
+        }
+        let public_url: Option<Url> = reader.parsed("server.public_url", "give the URL that clients use, with https://");
+        let settings = Self {
+            bind,
+            allowed_hosts: reader.list("server.allowed_hosts"),
+            allowed_origins: reader.list("server.allowed_origins"),
+            max_body_bytes: reader.count("server.max_body_bytes", 1024..=64 << 20, 1 << 20),
+            bounds: Bounds {
+                deadline: Duration::from_millis(reader.count("calls.deadline_ms", 10..=3_600_000, 30_000)),
+                max_output_bytes: reader.count("calls.max_output_bytes", 1024..=16 << 20, 256 << 10),
+                rate: rate(&mut reader),
+            },
+            max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
+            database: database(&mut reader, app),
+            migrate: reader.flag("storage.migrate", true),
+            kek_file: reader.text("vault.kek_file").map(PathBuf::from),
+            grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
+            drain: Duration::from_millis(reader.count("shutdown.drain_ms", 0..=3_600_000, 25_000)),
+            log_level: reader
+                .parsed("log.level", "give off, error, warn, info, debug or trace")
+                .unwrap_or(LevelFilter::INFO),
+            log_format: match reader.one_of("log.format", &["json", "plain"]) {
+                Some("plain") => Format::Plain,
+                _ => Format::Json,
+            },
+            integrations: BTreeMap::new(),
+            public_url,
+        };
+        reader.finish();
+        let integrations = integrations::load(app, &folder.join("integrations"), settings.bind, &mut problems);
+        let settings = Self { integrations, ..settings };
+        settings.check_public(&mut problems);
+        if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    }
+
+    /// What must hold once the server listens on more than loopback.
+    fn check_public(&self, problems: &mut Vec<Problem>) {
+        let mut add = |what: &str, remedy: &str| {
+            problems.push(Problem {
+                path: "server.public_url".into(),
+                source: "config/server.toml or environment MCP__SERVER__PUBLIC_URL".into(),
+                what: what.into(),
+                remedy: remedy.into(),
+            });
+        };
+        match &self.public_url {
+            None if !self.bind.ip().is_loopback() => {
+                let what = format!("missing, while the server listens on {}", self.bind);
+                add(&what, "give the URL that clients use, or listen on 127.0.0.1");
+            }
+            Some(url) if !is_loopback(url) && url.scheme() != "https" => {
+                add("keys would travel in the clear", "give an https:// URL; the proxy in front terminates TLS");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whether `url` names this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+fn rate(reader: &mut Reader<'_>) -> Option<Rate> {
+    let per_minute = reader.count("calls.per_minute", 0..=1_000_000, 600);
+    let burst = reader.count("calls.burst", 1..=1_000_000, 60);
+    (per_minute > 0).then(|| Rate::per_minute(per_minute, burst))
+}
+
+fn database(reader: &mut Reader<'_>, app: &App) -> PathBuf {
+    let path = "storage.database_url";
+    let default = || PathBuf::from(format!("data/{}.db", app.name()));
+    let Some(url) = reader.text(path) else { return default() };
+    match url.strip_prefix("sqlite:") {
+        Some(file) if !file.is_empty() => PathBuf::from(file.strip_prefix("//").unwrap_or(file)),
+        _ => {
+            reader.wrong(path, "not a database this build knows", "give sqlite:PATH, for example sqlite:data/server.db");
+            default()
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Takes typed values out of the gathered ones and notes what is wrong on the way. Whatever nobody asked for at the end
+//! is a misspelt key.
+
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::Problem;
+use super::source::{Sourced, Values};
+
+pub(super) struct Reader<'a> {
+    values: Values,
+    known: Vec<&'static str>,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(values: Values, problems: &'a mut Vec<Problem>) -> Self {
+        Self { values, known: Vec::new(), problems }
+    }
+
+    pub(super) fn problem(&mut self, path: &str, source: &str, what: &str, remedy: &str) {
+        let [path, source, what, remedy] = [path, source, what, remedy].map(str::to_owned);
+        self.problems.push(Problem { path, source, what, remedy });
+    }
+
+    /// Notes that the value just taken from `path` is wrong.
+    pub(super) fn wrong(&mut self, path: &str, what: &str, remedy: &str) {
+        let variable = path.to_ascii_uppercase().replace('.', "__");
+        self.problem(path, &format!("config/server.toml or environment MCP__{variable}"), what, remedy);
+    }
+
+    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+        let Sourced { value, source } = self.take(path)?;
+        match value {
+            toml::Value::String(text) => Some(text),
+            _ => {
+                self.problem(path, &source, "is not a text", "put it in quotation marks");
+                None
+            }
+        }
+    }
+
+    pub(super) fn parsed<T: FromStr>(&mut self, path: &'static str, remedy: &str) -> Option<T> {
+        let source = self.values.get(path)?.source.clone();
+        let text = self.text(path)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.problem(path, &source, "does not fit", remedy);
+        }
+        parsed
+    }
+
+    pub(super) fn one_of(&mut self, path: &'static str, choices: &[&'static str]) -> Option<&'static str> {
+        let source = self.values.get(path)?.source.clone();
+        let text = self.text(path)?;
+        let chosen = choices.iter().copied().find(|choice| *choice == text);
+        if chosen.is_none() {
+            self.problem(path, &source, "does not fit", &format!("give one of: {}", choices.join(", ")));
+        }
+        chosen
+    }
+
+    pub(super) fn flag(&mut self, path: &'static str, default: bool) -> bool {
+        let Some(Sourced { value, source }) = self.take(path) else { return default };
+        match value {
+            toml::Value::Boolean(flag) => flag,
+            toml::Value::String(text) if text == "true" => true,
+            toml::Value::String(text) if text == "false" => false,
+            _ => {
+                self.problem(path, &source, "is neither true nor false", "give true or false");
+                default
+            }
+        }
+    }
+
+    pub(super) fn count<T>(&mut self, path: &'static str, range: RangeInclusive<i64>, default: T) -> T
+    where
+        T: TryFrom<i64>,
+    {
+        let Some(Sourced { value, source }) = self.take(path) else { return default };
+        let number = match value {
+            toml::Value::Integer(number) => Some(number),
+            toml::Value::String(text) => text.parse().ok(),
+            _ => None,
+        };
+        match number.filter(|number| range.contains(number)).and_then(|number| T::try_from(number).ok()) {
+            Some(number) => number,
+            None => {
+                let remedy = format!("give a whole number from {} to {}", range.start(), range.end());
+                self.problem(path, &source, "does not fit", &remedy);
+                default
+            }
+        }
+    }
+
+    /// A list of texts; in the environment separated by commas.
+    pub(super) fn list(&mut self, path: &'static str) -> Vec<String> {
+        let Some(Sourced { value, source }) = self.take(path) else { return Vec::new() };
+        let items = match value {
+            toml::Value::String(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
+            toml::Value::Array(items) => items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        items.unwrap_or_else(|| {
+            self.problem(path, &source, "is not a list of texts", "give for example [\"mcp.example.com\"]");
+            Vec::new()
+        })
+    }
+
+    /// Reports the keys that nobody asked for.
+    pub(super) fn finish(mut self) {
+        for (path, Sourced { source, .. }) in std::mem::take(&mut self.values) {
+            let nearest = self.known.iter().max_by(|a, b| {
+                strsim::jaro_winkler(a, &path).total_cmp(&strsim::jaro_winkler(b, &path))
+            });
+            let remedy = nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"));
+            self.problem(&path, &source, "there is no such setting", &remedy);
+        }
+    }
+
+    fn take(&mut self, path: &'static str) -> Option<Sourced> {
+        self.known.push(path);
+        self.values.remove(path)
+    }
+}
