@@ -104,7 +104,7 @@ def main(client, run):
         target = parse(sys.argv[1:])
         version = asyncio.run(asyncio.wait_for(run(target), TIMEOUT_SECONDS))
     except TimeoutError as error:
-        sys.exit(f"{client}: {error or f'no result after {TIMEOUT_SECONDS} s'}")
+        sys.exit(f"{client}: {str(error) or f'no result after {TIMEOUT_SECONDS} s'}")
     except BaseException as error:
         # A set in order: the same error often hangs on several tasks.
         sys.exit(f"{client}: " + "\n".join(dict.fromkeys(explain(error, []))))

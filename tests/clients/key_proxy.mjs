@@ -23,7 +23,8 @@ function* pairs(raw) {
 
 const forwarded = (raw) => [...pairs(raw)].filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()));
 
-const agent = new http.Agent({ keepAlive: true });
+// One connection per request: a kept one may be closed by the server just when it is used again.
+const agent = new http.Agent({ keepAlive: false });
 
 const proxy = http.createServer((request, response) => {
   const { port } = proxy.address();

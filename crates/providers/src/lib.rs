@@ -1,0 +1,4 @@
+//! The providers of the catalogue, from the very files that projects get.
+
+#[path = "../../../templates/providers/notion/mod.rs"]
+pub mod notion;

@@ -1,0 +1,18 @@
+//! The Notion API as data (<https://developers.notion.com/reference>).
+
+use kit::prelude::*;
+
+/// Notion refuses a request without this header. A version has no published end; newer ones change response shapes, so
+/// raise it together with `tools.rs` and `sandbox.rs`.
+pub(super) const NOTION_VERSION: &str = "2026-03-11";
+
+pub(super) const PROVIDER: Provider = Provider {
+    id: "notion",
+    title: "Notion",
+    base_url: "https://api.notion.com",
+    auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
+    headers: &[("Notion-Version", NOTION_VERSION)],
+    // About three requests a second; 429 with `Retry-After` in whole seconds.
+    throttle: Throttle::RetryAfterSeconds,
+    classify: classify_status,
+};
