@@ -14,6 +14,7 @@ import { inspect } from 'node:util';
 
 // The clients themselves give up after 60 seconds.
 const TIMEOUT_SECONDS = 50;
+const CLOSE_SECONDS = 8;
 
 const USAGE = `usage: <script> http URL KEY TOOL ARGS_JSON EXPECT
        <script> stdio TOOL ARGS_JSON EXPECT -- CMD ARG...`;
@@ -76,19 +77,23 @@ export function checkAnswer(target, result) {
   }
 }
 
+// Closes what is still open, since a server on standard input and output must not outlive the test.
+let close = async () => {};
+
 /** Runs `run(target)`, which returns the negotiated protocol version, if the client knows it. */
 export async function main(client, run) {
-  const fail = (error) => {
-    console.error(`${client}: ${error instanceof Failure ? error.message : inspect(error)}`);
-    process.exit(1);
-  };
-  const timer = setTimeout(() => fail(new Failure(`no result after ${TIMEOUT_SECONDS} s`)), TIMEOUT_SECONDS * 1000);
+  let timer;
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Failure(`no result after ${TIMEOUT_SECONDS} s`)), TIMEOUT_SECONDS * 1000);
+  });
   try {
-    const version = await run(parse(process.argv.slice(2)));
+    const version = await Promise.race([run(parse(process.argv.slice(2))), timeout]);
     clearTimeout(timer);
     console.log(`OK ${client} ${version || '?'}`);
   } catch (error) {
-    fail(error);
+    console.error(`${client}: ${error instanceof Failure ? error.message : inspect(error)}`);
+    await Promise.race([close().catch(() => {}), new Promise((resolve) => setTimeout(resolve, CLOSE_SECONDS * 1000))]);
+    process.exit(1);
   }
 }
 
@@ -106,16 +111,11 @@ export async function callWith(sdk, options, target) {
         env: process.env,
       });
   const client = new sdk.Client({ name: 'mcpkit-test', version: '1.0.0' }, options);
-  // A server on standard input and output must not outlive a test that is given up.
-  const stop = () => {
-    if (transport.pid) process.kill(transport.pid);
-  };
-  process.once('exit', stop);
+  close = () => transport.close();
   await client.connect(transport);
   checkListed(target, (await client.listTools()).tools);
   checkAnswer(target, await client.callTool({ name: target.tool, arguments: target.arguments }));
   const version = client.getNegotiatedProtocolVersion?.() ?? transport.protocolVersion;
   await client.close();
-  process.removeListener('exit', stop);
   return version;
 }

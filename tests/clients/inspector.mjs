@@ -1,7 +1,7 @@
 // Calls a server with the command line of the MCP Inspector. Command line: see common.mjs.
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -37,18 +37,16 @@ function inspect(folder, args) {
 }
 
 await main('inspector', async (target) => {
-  const folder = await mkdtemp(join(tmpdir(), 'mcpkit-inspector-'));
+  const folder = mkdtempSync(join(tmpdir(), 'mcpkit-inspector-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const server = target.http
     ? { type: 'streamable-http', url: target.url, headers: target.headers }
     : // Everything: left to itself, the Inspector passes only a few variables to the server.
       { type: 'stdio', command: target.command, args: target.commandArgs, env: process.env };
-  try {
-    await writeFile(join(folder, 'config.json'), JSON.stringify({ mcpServers: { server } }), { mode: 0o600 });
-    checkListed(target, (await inspect(folder, ['--method', 'tools/list'])).tools);
-    const values = JSON.stringify(target.arguments);
-    const call = ['--method', 'tools/call', '--tool-name', target.tool, '--tool-args-json', values];
-    checkAnswer(target, await inspect(folder, call));
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ mcpServers: { server } }), { mode: 0o600 });
+
+  checkListed(target, (await inspect(folder, ['--method', 'tools/list'])).tools);
+  const values = JSON.stringify(target.arguments);
+  const call = ['--method', 'tools/call', '--tool-name', target.tool, '--tool-args-json', values];
+  checkAnswer(target, await inspect(folder, call));
 });

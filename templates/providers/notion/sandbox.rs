@@ -23,10 +23,12 @@ impl Sandbox for NotionSandbox {
         let path: Vec<&str> = request.url.path().trim_matches('/').split('/').collect();
         match (request.method, path.as_slice()) {
             (Method::Post, ["v1", "search"]) => search(&request.body),
-            (Method::Get, ["v1", "pages", id]) => match objects().into_iter().find(|o| o["id"] == **id && o["object"] == "page") {
-                Some(page) => HttpResponse::json(200, &page),
-                None => error(404, "object_not_found", "Could not find page with this id."),
-            },
+            (Method::Get, ["v1", "pages", id]) => {
+                match objects().into_iter().find(|o| o["id"] == **id && o["object"] == "page") {
+                    Some(page) => HttpResponse::json(200, &page),
+                    None => error(404, "object_not_found", "Could not find page with this id."),
+                }
+            }
             (Method::Get, ["v1", "blocks", id, "children"]) => children(id, request.query("start_cursor").as_deref()),
             (Method::Get, ["v1", "users", "me"]) => HttpResponse::json(200, &me()),
             _ => error(400, "invalid_request_url", "Invalid request URL."),
@@ -62,9 +64,7 @@ fn children(id: &str, cursor: Option<&str>) -> HttpResponse {
     if !objects().iter().any(|object| object["id"] == id) {
         return error(404, "object_not_found", "Could not find block with this id.");
     }
-    let paragraph = |text: &str| {
-        json!({"object": "block", "type": "paragraph", "paragraph": {"rich_text": [{"type": "text", "plain_text": text}]}})
-    };
+    let paragraph = |text: &str| json!({"object": "block", "type": "paragraph", "paragraph": {"rich_text": [{"type": "text", "plain_text": text}]}});
     let blocks = [
         json!({"object": "block", "type": "heading_2", "heading_2": {"rich_text": [{"type": "text", "plain_text": "Goals"}]}}),
         paragraph("Grow returning customers by a tenth before the summer."),

@@ -85,5 +85,8 @@ async fn the_resource_tells_the_workspace() {
     let kit = test_kit().await;
     let tenant = kit.tenant("acme").await;
     let (media_type, text) = kit.kit.pipeline.resource(&tenant, "n://workspace", Caller::patient()).await.unwrap();
-    assert_eq!((media_type, text.as_str()), ("application/json", r#"{"name":"Reporting","workspace":"Sandbox workspace"}"#));
+    assert_eq!(
+        (media_type, text.as_str()),
+        ("application/json", r#"{"name":"Reporting","workspace":"Sandbox workspace"}"#)
+    );
 }

@@ -7,9 +7,11 @@ use serde_json::Map;
 use super::provider::COLLECTION;
 
 pub(super) fn tools() -> Tools {
-    Tools::new()
-        .read("list", "List the items, a page at a time.", list)
-        .read("get", "One item, by the id that `{list}` gave.", get)
+    Tools::new().read("list", "List the items, a page at a time.", list).read(
+        "get",
+        "One item, by the id that `{list}` gave.",
+        get,
+    )
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

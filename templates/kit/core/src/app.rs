@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The application: integrations under their instance names. Pure data; nothing runs before a host (`kit-native`, a
 //! Worker, a test) mounts it.
 

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! From ports and an application to a running kit. Everything that must be right before the first call is checked here
 //! and nowhere later: the kind of the store, the key-encryption key, every name of every tool.
 
@@ -152,8 +153,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
     let vault = Arc::new(Vault::new(store.clone(), ports.kek, ports.clock.clone(), ports.rng.clone()));
     let executor =
         Arc::new(Executor::new(vault.clone(), send, ports.clock.clone(), options.max_upstream_bytes, app.name));
-    let authenticator =
-        Arc::new(Authenticator::new(store.clone(), ports.clock.clone(), environment, pepper.clone()));
+    let authenticator = Arc::new(Authenticator::new(store.clone(), ports.clock.clone(), environment, pepper.clone()));
     let pipeline = Arc::new(Pipeline::new(
         registry.clone(),
         executor,

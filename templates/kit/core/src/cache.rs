@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A bounded cache whose entries go stale after a stated time. It is what keeps an ordinary call free of database
 //! reads, and its age limit is what bounds how long a revoked key or a replaced credential is still honoured.
 

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A call as a tool sees it: whose it is, and the way to the upstream. Nothing in it can name another tenant.
 
 use std::fmt::Display;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What goes wrong in a call, in words that a model can act on and that carry nothing of the upstream's answer.
 
 use std::fmt;
@@ -142,7 +143,8 @@ mod tests {
 
     #[test]
     fn an_error_reads_as_code_message_and_hint() {
-        let error = ToolError::new(ErrorKind::NoCredentials, "no connection").hint("run `x`").fact("integration", "notion");
+        let error =
+            ToolError::new(ErrorKind::NoCredentials, "no connection").hint("run `x`").fact("integration", "notion");
         assert_eq!(error.to_string(), "NO_CREDENTIALS: no connection\nhint: run `x`");
         assert_eq!(
             error.to_value().to_string(),

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Runs one future under guard: a panic is caught, a deadline ends it, the client's leaving ends it. Owner code runs
 //! only in here, so the worst it can do is fail its own call.
 

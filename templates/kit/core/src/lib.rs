@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The kit: what every tool call of this server passes through, in pure Rust.
 //!
 //! Nothing in this crate opens a socket or a file, reads a clock or the environment, or knows a runtime. What it needs

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What is reported of a finished call. Nothing here can hold an argument, an answer or a token: redaction by
 //! construction, not by filtering.
 

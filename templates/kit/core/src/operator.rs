@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What the operator does: tenants, keys, connections. The command line, and later the admin API and the Worker, call
 //! these functions; none of them has rules of its own.
 
@@ -156,7 +157,12 @@ impl Operator {
     }
 
     /// Makes an API key, good for ever or for `lifetime_ms`.
-    pub async fn key_create(&self, tenant: &str, label: &str, lifetime_ms: Option<i64>) -> Result<NewKey, OperatorError> {
+    pub async fn key_create(
+        &self,
+        tenant: &str,
+        label: &str,
+        lifetime_ms: Option<i64>,
+    ) -> Result<NewKey, OperatorError> {
         let ctx = self.act_for(tenant).await?;
         let (id, key) = ApiKey::generate(&*self.rng, self.environment)?;
         let hash = key
@@ -257,7 +263,8 @@ impl Operator {
     }
 
     fn parse_account(&self, text: &str) -> Result<Account, OperatorError> {
-        Account::parse(text).map_err(|error| OperatorError::refused(error.to_string(), "leave `--account` out for a single one"))
+        Account::parse(text)
+            .map_err(|error| OperatorError::refused(error.to_string(), "leave `--account` out for a single one"))
     }
 
     fn integration(&self, instance: &str) -> Result<&crate::registry::Mounted, OperatorError> {

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The one path that every call takes, whatever brought it here:
 //!
 //! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → reported → answer.
@@ -146,7 +147,12 @@ impl Pipeline {
     }
 
     /// Reads the resource at `uri`; returns its media type and text.
-    pub async fn resource(&self, ctx: &TenantCtx, uri: &str, caller: Caller) -> Result<(&'static str, String), Failure> {
+    pub async fn resource(
+        &self,
+        ctx: &TenantCtx,
+        uri: &str,
+        caller: Caller,
+    ) -> Result<(&'static str, String), Failure> {
         let Some(resource) = self.registry.resource(uri) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
         let result = async {
@@ -180,7 +186,8 @@ impl Pipeline {
             Decision::Admitted { .. } => Ok(()),
             Decision::Denied { retry_after_us } => {
                 let retry_after_ms = (retry_after_us + 999) / 1_000;
-                let message = format!("`{target}` is called too often; try again in {} s", (retry_after_ms + 999) / 1_000);
+                let message =
+                    format!("`{target}` is called too often; try again in {} s", (retry_after_ms + 999) / 1_000);
                 Err(ToolError::new(ErrorKind::RateLimited, message)
                     .fact("scope", "tenant_tool")
                     .fact("retry_after_ms", retry_after_ms))
@@ -215,7 +222,14 @@ impl Pipeline {
         Err(ToolError::new(ErrorKind::OutputTooLarge, message))
     }
 
-    fn report<T>(&self, operation: Operation, target: &str, ctx: &TenantCtx, started: i64, result: &Result<T, Failure>) {
+    fn report<T>(
+        &self,
+        operation: Operation,
+        target: &str,
+        ctx: &TenantCtx,
+        started: i64,
+        result: &Result<T, Failure>,
+    ) {
         let outcome = match result {
             Ok(_) => "ok",
             Err(Failure::Cancelled) => "cancelled",

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The ports: everything the kit asks of the world outside. An adapter crate implements them; tests implement them
 //! with virtual time and scripted answers.
 //!

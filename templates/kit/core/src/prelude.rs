@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What an integration needs, in one import. An integration's files name this prelude and their own siblings, nothing
 //! else, so that the same file serves under any instance name and in any project.
 

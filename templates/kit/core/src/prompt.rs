@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Prompts: texts that a person picks in their client, filled with arguments.
 
 use std::future::Future;

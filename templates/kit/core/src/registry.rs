@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The mounted application: every tool, prompt and resource under its full name, checked once at start-up so that no
 //! call has to. A duplicate, a name that clients cut off or an answer that is not an object refuses boot.
 
@@ -189,7 +190,9 @@ fn check_name(name: &str, wrong: &mut Vec<String>) {
 
 /// `{search}` becomes `notion_search`: descriptions mention sibling tools without knowing the instance.
 fn fill(text: &str, instance: &str, siblings: &[&str]) -> String {
-    siblings.iter().fold(text.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &format!("{instance}_{name}")))
+    siblings
+        .iter()
+        .fold(text.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &format!("{instance}_{name}")))
 }
 
 fn mount_tool(tool: &Tool, integration: &Arc<Mounted>, siblings: &[&str]) -> MountedTool {
@@ -205,8 +208,14 @@ fn mount_tool(tool: &Tool, integration: &Arc<Mounted>, siblings: &[&str]) -> Mou
 }
 
 fn mount_prompt(prompt: &Prompt, integration: &Arc<Mounted>, siblings: &[&str]) -> MountedPrompt {
-    let required: Vec<&str> =
-        prompt.input.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = prompt
+        .input
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let properties = prompt.input.get("properties").and_then(Value::as_object).into_iter().flatten();
     let argument = |(name, schema): (&String, &Value)| {
         let description = schema.get("description").and_then(Value::as_str).unwrap_or_default();

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Resources: texts with an address, which a client attaches to a conversation.
 
 use std::future::Future;

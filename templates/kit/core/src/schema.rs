@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! JSON Schemas of arguments and answers: made from the Rust types, stripped of what only costs the model tokens, and
 //! enforced where serde does not enforce them.
 
@@ -50,7 +51,13 @@ pub fn check(schema: &Map<String, Value>, value: &Value) -> Result<(), ToolError
     walk(schema, schema, value, "arguments", 0)
 }
 
-fn walk(root: &Map<String, Value>, schema: &Map<String, Value>, value: &Value, at: &str, depth: usize) -> Result<(), ToolError> {
+fn walk(
+    root: &Map<String, Value>,
+    schema: &Map<String, Value>,
+    value: &Value,
+    at: &str,
+    depth: usize,
+) -> Result<(), ToolError> {
     if depth > MAX_DEPTH {
         return Err(ToolError::invalid(format!("`{at}` is nested more than {MAX_DEPTH} levels deep")));
     }

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A secret: bytes that do not print, do not serialise and are wiped when dropped.
 
 use std::fmt;

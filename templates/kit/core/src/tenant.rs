@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Names: of tenants and of integration instances. Each can only be made by `parse`, so that no other module checks
 //! again what a name may hold.
 

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Random identifiers in base62, without the bias that `% 62` of a byte would have.
 
 use crate::ports::{Rng, RngError};

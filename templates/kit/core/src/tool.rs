@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Tools: typed async functions with a name, a description and a class.
 //!
 //! A tool sees a [`Call`] and its own arguments. It never sees a token, a header of the caller or a type of the

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What to paste into which client. Keys are named by an environment variable wherever the client can read one: a
 //! configuration file is soon shared, and then the key with it.
 
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn codex_gets_toml() {
-        let route = Route::Stdio { command: "/bin/acme".into(), args: vec!["stdio".into(), "--tenant".into(), "a".into()] };
+        let route =
+            Route::Stdio { command: "/bin/acme".into(), args: vec!["stdio".into(), "--tenant".into(), "a".into()] };
         let (_, text) = write(Client::Codex, "acme", &route).unwrap();
         assert_eq!(text, "[mcp_servers.acme]\ncommand = \"/bin/acme\"\nargs = [\"stdio\",\"--tenant\",\"a\"]");
     }

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Time, waiting, spawning and randomness from the operating system and tokio.
 
 use std::future::Future;

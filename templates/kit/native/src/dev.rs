@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `dev`: the whole server on this machine, without accounts and without other servers. It has its own store and its
 //! own key, a tenant `demo` with an API key, and the sandbox of every integration as its upstream. Nothing of it is of
 //! use to a real server, which refuses its store, its key-encryption key and its API keys.
@@ -11,10 +12,10 @@ use kit::boot::Kit;
 use kit::ports::Clock;
 use kit::secret::Secret;
 
-use crate::kek_file::write_private;
-use crate::settings::Settings;
 use crate::clock::SystemClock;
 use crate::host;
+use crate::kek_file::write_private;
+use crate::settings::Settings;
 
 /// Folder of the development store; the project's `.gitignore` names it.
 pub const FOLDER: &str = ".dev";

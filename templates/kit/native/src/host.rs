@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Puts the kit on this machine: reads what the settings name and boots it.
 
 use std::path::Path;
@@ -21,7 +22,8 @@ use crate::sqlite::Sqlite;
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
     let kek = kek_file::read(&kek_file::source(settings.kek_file.as_deref())?)?;
     let send = Arc::new(NetworkSend::default());
-    assemble(app, settings, &settings.database, Arc::new(kek), Some(send), Environment::Live, Arc::new(SystemClock)).await
+    assemble(app, settings, &settings.database, Arc::new(kek), Some(send), Environment::Live, Arc::new(SystemClock))
+        .await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.

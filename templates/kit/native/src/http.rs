@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The HTTP edge: authentication, health, and the drain at the end. Everything about the protocol itself is behind
 //! `/mcp`.
 
@@ -61,11 +62,8 @@ impl Http {
             .with_allowed_origins(origins)
             .enforce_origin_validation()
             .with_cancellation_token(protocol.child_token());
-        let mcp = StreamableHttpService::new(
-            move || Ok(server.clone()),
-            Arc::new(NeverSessionManager::default()),
-            config,
-        );
+        let mcp =
+            StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
         let edge = Edge { kit, draining: draining.clone() };
         let router = Router::new()
             .route_service(PATH, mcp)
@@ -79,7 +77,11 @@ impl Http {
     /// Serves until `stop` completes, then drains: not ready → still accepting for the grace period → no new
     /// connections, calls in flight finish → the protocol's streams end. The last step comes last because ending them
     /// earlier turns answers in flight into errors.
-    pub async fn serve(self, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> std::io::Result<()> {
         // Answers are single small writes: waiting to fill a packet only delays them.
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
@@ -191,6 +193,8 @@ async fn close_while_draining(State(edge): State<Edge>, request: Request, next: 
 
 /// Binds `address`, with the command that frees it in the error.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let hinted = || Hinted::new(format!("failed to listen on {address}"), "choose another port, or see who has it with `ss -ltnp`");
+    let hinted = || {
+        Hinted::new(format!("failed to listen on {address}"), "choose another port, or see who has it with `ss -ltnp`")
+    };
     TcpListener::bind(address).await.with_context(hinted)
 }

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Where the key-encryption key comes from: a systemd credential, or a file. In this order, and never a guess: what is
 //! configured and missing is an error, not a reason to try the next.
 
@@ -30,7 +31,8 @@ pub fn source(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
 /// Reads the key.
 pub fn read(path: &Path) -> anyhow::Result<LocalKek> {
     check_mode(path)?;
-    let content = std::fs::read(path).with_context(|| format!("failed to read the key-encryption key `{}`", path.display()))?;
+    let content =
+        std::fs::read(path).with_context(|| format!("failed to read the key-encryption key `{}`", path.display()))?;
     let content = zeroize::Zeroizing::new(content);
     LocalKek::parse(&content, Arc::new(SystemRng)).with_context(|| format!("failed to use `{}`", path.display()))
 }

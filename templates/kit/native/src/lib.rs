@@ -1,11 +1,12 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The kit on an ordinary machine: tokio, SQLite, reqwest, and the protocol library rmcp. It implements the ports of
 //! `kit` and gives the project its command line; it holds no rule that a call depends on.
 //!
 //! `src/main.rs` of the project calls [`run`], and that is all it does.
 
 pub mod cli;
-pub mod clock;
 pub mod client_config;
+pub mod clock;
 pub mod dev;
 pub mod failure;
 pub mod host;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Logs: to standard error, JSON for machines or plain lines in `dev`. The protocol library logs whole requests, so it
 //! is held at warnings whatever the level.
 
@@ -27,7 +28,8 @@ pub fn start(level: LevelFilter, format: Format, panics_in_full: bool) {
             registry.with(layer.with_filter(targets)).try_init()
         }
         Format::Plain => {
-            let layer = tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stderr);
+            let layer =
+                tracing_subscriber::fmt::layer().with_target(false).with_ansi(false).with_writer(std::io::stderr);
             registry.with(layer.with_filter(targets)).try_init()
         }
     };

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The only module that writes to standard output and standard error. Standard output carries data, nothing else: on
 //! stdio it is the protocol's.
 
@@ -25,9 +26,8 @@ pub fn table(header: &[&str], rows: &[Vec<String>], none: &str) {
     if rows.is_empty() {
         return note(none);
     }
-    let width = |column: usize| {
-        rows.iter().map(|row| row[column].len()).chain([header[column].len()]).max().unwrap_or(0)
-    };
+    let width =
+        |column: usize| rows.iter().map(|row| row[column].len()).chain([header[column].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: Vec<&str>| {
         let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();

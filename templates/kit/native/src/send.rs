@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The way out over reqwest: rustls, no redirects, no proxy from the environment, a cap on what is read.
 
 use std::sync::OnceLock;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `serve`: the server for tenants, over HTTP.
 
 use std::sync::Arc;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The signals that end the process.
 
 /// Completes at SIGTERM, SIGINT or, elsewhere than on Unix, Ctrl-C.

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! SQLite behind the [`Sql`] port. Point reads run in place on read-only connections (6–12 µs; a hop to another thread
 //! would cost five times that). All writes go to one thread, which takes what has queued up into one transaction: one
 //! fsync for many callers, none of whom sees `SQLITE_BUSY`.
@@ -69,9 +70,8 @@ impl Sqlite {
     fn read(&self, sql: &str, values: &[Val]) -> Result<Vec<Row>, SqlError> {
         let start = self.next.fetch_add(1, Ordering::Relaxed);
         let free = (0..READERS).find_map(|n| self.readers[(start + n) % READERS].try_lock().ok());
-        let connection = free.unwrap_or_else(|| {
-            self.readers[start % READERS].lock().unwrap_or_else(PoisonError::into_inner)
-        });
+        let connection =
+            free.unwrap_or_else(|| self.readers[start % READERS].lock().unwrap_or_else(PoisonError::into_inner));
         rows(&connection, sql, values).map_err(|error| class(&error))
     }
 
@@ -143,10 +143,7 @@ fn write_all(connection: Connection, jobs: &mpsc::Receiver<Job>) {
         let group: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)).collect();
         let (results, replies): (Vec<_>, Vec<_>) = {
             let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| class(&error));
-            group
-                .into_iter()
-                .map(|job| (begun.and_then(|()| one(&connection, &job.statements)), job.reply))
-                .unzip()
+            group.into_iter().map(|job| (begun.and_then(|()| one(&connection, &job.statements)), job.reply)).unzip()
         };
         // Nobody hears of success before the commit.
         let committed = connection.execute_batch("COMMIT").map_err(|error| {

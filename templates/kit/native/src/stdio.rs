@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `stdio`: the server as a child process of a local client. Its tenants are those it was started for.
 
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ pub async fn one(kit: Kit, name: &str) -> anyhow::Result<()> {
 
 /// Serves several tenants; every tool gets a required argument `tenant`.
 pub async fn several(kit: Kit, names: &[String]) -> anyhow::Result<()> {
-    let taken = kit.registry.tools.iter().find(|tool| tool.input.get("properties").is_some_and(|p| p.get("tenant").is_some()));
+    let taken =
+        kit.registry.tools.iter().find(|tool| tool.input.get("properties").is_some_and(|p| p.get("tenant").is_some()));
     if let Some(tool) = taken {
         let message = format!("tool `{}` has an argument `tenant` of its own", tool.name);
         bail!(Hinted::new(message, "start one process for each tenant with `--tenant`"));

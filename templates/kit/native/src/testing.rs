@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A whole kit in a temporary folder, for tests. It holds nothing that a request could not get: its tenants are added
 //! by the operator and authenticate with an API key like anyone else.
 

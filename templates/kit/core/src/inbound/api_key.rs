@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! API keys: `mk_<environment>_<id 12>_<secret 32>_<crc 6>`, base62.
 //!
 //! The prefix lets secret scanners recognise a leaked key, the underscores let a double click select it whole, and the
@@ -139,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_is_not_a_key_is_refused() {
-        for text in ["", "mk", "mk_live", "mk_live_a_b_c", "Bearer x", "____", "mk_prod_000000000000_0_0", "mk_live_é_é_é"] {
+        for text in
+            ["", "mk", "mk_live", "mk_live_a_b_c", "Bearer x", "____", "mk_prod_000000000000_0_0", "mk_live_é_é_é"]
+        {
             assert_eq!(ApiKey::parse(text).err(), Some(KeyError), "{text}");
         }
     }

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The tenant as a type. Its constructors are visible to `inbound` alone (and, for the operator's own commands, to
 //! this crate): code outside the kit cannot make one, so it cannot speak for a tenant that did not authenticate.
 

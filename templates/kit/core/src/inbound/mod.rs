@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Who is calling. This module is the only one that can make a [`TenantCtx`]: from an API key it verified, or from the
 //! local command line that holds the store and the key-encryption key anyway.
 

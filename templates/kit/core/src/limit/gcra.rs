@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The generic cell rate algorithm (ITU-T I.371, virtual scheduling) in whole microseconds: one number a bucket, the
 //! theoretical arrival time at which it will be full again.
 

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Buckets in this process. Right for one replica; with more, each would admit the whole rate.
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Token buckets per tenant and tool. The decision is pure arithmetic ([`gcra`]); where the buckets live is a port.
 
 pub mod gcra;

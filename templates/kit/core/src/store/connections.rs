@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Connections: sealed credentials with their state.
 
 use serde::Serialize;
@@ -79,7 +80,11 @@ impl ConnectionRow {
 
 impl Store {
     /// The connections of a tenant for one integration, by account.
-    pub(crate) async fn connections_of(&self, ctx: &TenantCtx, integration: &str) -> Result<Vec<ConnectionRow>, SqlError> {
+    pub(crate) async fn connections_of(
+        &self,
+        ctx: &TenantCtx,
+        integration: &str,
+    ) -> Result<Vec<ConnectionRow>, SqlError> {
         let sql = format!("{COLUMNS} WHERE tenant_id = $1 AND integration = $2 ORDER BY account");
         let rows = self.query(&sql, &[ctx.tenant().as_str().into(), integration.into()]).await?;
         rows.into_iter().map(ConnectionRow::of).collect()
@@ -162,7 +167,8 @@ impl Store {
         integration: &str,
         account: &Account,
     ) -> Result<bool, SqlError> {
-        let sql = "DELETE FROM connections WHERE tenant_id = $1 AND integration = $2 AND account = $3 RETURNING version";
+        let sql =
+            "DELETE FROM connections WHERE tenant_id = $1 AND integration = $2 AND account = $3 RETURNING version";
         let values = [ctx.tenant().as_str().into(), integration.into(), account.as_str().into()];
         Ok(!self.query(sql, &values).await?.is_empty())
     }

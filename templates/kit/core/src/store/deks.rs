@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Wrapped data keys.
 
 use super::Store;
@@ -40,7 +41,8 @@ impl Store {
 
     /// Ids of all data keys of this tenant.
     pub(crate) async fn dek_ids(&self, ctx: &TenantCtx) -> Result<Vec<String>, SqlError> {
-        let rows = self.query("SELECT id FROM tenant_deks WHERE tenant_id = $1", &[ctx.tenant().as_str().into()]).await?;
+        let rows =
+            self.query("SELECT id FROM tenant_deks WHERE tenant_id = $1", &[ctx.tenant().as_str().into()]).await?;
         rows.into_iter().map(|row| Columns::of(row).text()).collect()
     }
 }

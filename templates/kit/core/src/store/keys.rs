@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! API keys.
 
 use serde::Serialize;
@@ -58,12 +59,7 @@ impl Store {
     }
 
     /// Adds a key.
-    pub(crate) async fn add_key(
-        &self,
-        ctx: &TenantCtx,
-        key: &KeySummary,
-        hash: &str,
-    ) -> Result<(), SqlError> {
+    pub(crate) async fn add_key(&self, ctx: &TenantCtx, key: &KeySummary, hash: &str) -> Result<(), SqlError> {
         let values: [Val; 6] = [
             key.id.as_str().into(),
             ctx.tenant().as_str().into(),

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Facts about the store itself: above all, whether it is a development store.
 
 use super::Store;

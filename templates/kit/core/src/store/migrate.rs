@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Migrations: numbered files, applied once each, in order, never backwards. The checksum of each is stored, so that a
 //! file edited after the fact is noticed; a database newer than this binary refuses.
 
@@ -49,7 +50,9 @@ impl fmt::Display for MigrateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Newer { number } => write!(f, "the store is newer than this binary: it has migration {number:04}"),
-            Self::Changed { number } => write!(f, "migration {number:04} differs from the one this store was made with"),
+            Self::Changed { number } => {
+                write!(f, "migration {number:04} differs from the one this store was made with")
+            }
             Self::Pending { count } => write!(f, "the store lacks {count} migration(s)"),
             Self::Sql(error) => error.fmt(f),
         }
@@ -74,8 +77,7 @@ impl Store {
         self.query(table, &[]).await?;
         let mut applied = Vec::new();
         for migration in self.pending().await? {
-            let row =
-                [migration.number.into(), migration.name.into(), checksum(migration.sql).into(), Val::from(now)];
+            let row = [migration.number.into(), migration.name.into(), checksum(migration.sql).into(), Val::from(now)];
             let record = "INSERT INTO migrations (number, name, checksum, applied_ms) VALUES ($1, $2, $3, $4)";
             let mut batch: Vec<Statement<'_>> = vec![(record, &row)];
             batch.extend(statements(migration.sql).map(|sql| (sql, &[][..])));
@@ -125,7 +127,8 @@ fn checksum(sql: &str) -> String {
 
 /// The statements of a file: each ends with `;` at the end of a line.
 fn statements(sql: &str) -> impl Iterator<Item = &str> {
-    let has_code = |part: &&str| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"));
+    let has_code =
+        |part: &&str| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"));
     sql.split(";\n").map(str::trim).filter(has_code)
 }
 

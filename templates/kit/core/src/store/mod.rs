@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The store: every statement of the kit, written once over the [`Sql`] port. What concerns a tenant takes a
 //! `&TenantCtx`, and its tenant is in the statement's condition; there is no method that lists another's rows.
 

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Reading columns out of a row. A column of another type is a schema that does not fit the kit, not a crash.
 
 use crate::ports::{Row, SqlError, Val};

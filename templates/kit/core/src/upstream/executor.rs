@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The one executor: choose the connection → open its record → check the host → sign → send → classify. It is the only
 //! place where a secret meets a request, and the only one that decides what an upstream's no means.
 
@@ -50,8 +51,12 @@ impl Executor {
         let signature = integration.provider.sign(&credential).ok_or_else(|| self.misconfigured(integration))?;
         drop(credential);
 
-        let mut headers: Vec<(String, String)> =
-            integration.provider.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut headers: Vec<(String, String)> = integration
+            .provider
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         headers.extend(draft.headers);
         headers.push(signature);
         let left = call.0.deadline_us.saturating_sub(self.clock.monotonic_us()).max(1);
@@ -97,9 +102,13 @@ impl Executor {
             }
             (several, _) => {
                 let accounts: Vec<&str> = several.iter().map(|row| row.account.as_str()).collect();
-                let message = format!("several {} connections are active: {}", integration.provider.title, accounts.join(", "));
+                let message =
+                    format!("several {} connections are active: {}", integration.provider.title, accounts.join(", "));
                 Err(ToolError::new(ErrorKind::Misconfigured, message)
-                    .hint(format!("keep one: `{} connection remove {} --tenant {tenant} --account ACCOUNT`", self.server, integration.instance))
+                    .hint(format!(
+                        "keep one: `{} connection remove {} --tenant {tenant} --account ACCOUNT`",
+                        self.server, integration.instance
+                    ))
                     .fact("integration", integration.instance.as_str())
                     .fact("accounts", accounts))
             }
@@ -162,9 +171,12 @@ fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
         Outcome::Forbidden => {
             ToolError::new(ErrorKind::Forbidden, format!("this connection may not do that at {title}"))
         }
-        Outcome::NotFound => ToolError::not_found(format!("{title} has no such object, or it is not shared with this connection")),
+        Outcome::NotFound => {
+            ToolError::not_found(format!("{title} has no such object, or it is not shared with this connection"))
+        }
         Outcome::Throttled { retry_after_ms } => {
-            let wait = retry_after_ms.map_or_else(String::new, |ms| format!(": it asks to wait {} s", (ms + 999) / 1_000));
+            let wait =
+                retry_after_ms.map_or_else(String::new, |ms| format!(": it asks to wait {} s", (ms + 999) / 1_000));
             let error = ToolError::new(ErrorKind::UpstreamRateLimited, format!("{title} limits its requests{wait}"));
             retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
         }

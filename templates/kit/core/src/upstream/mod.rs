@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Upstreams: a provider is data, and one executor sends every request. No provider has a loop of its own.
 
 pub mod executor;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A provider as data: where it lives, what every request carries, how it authenticates, how it says no.
 
 use super::Outcome;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The request that a tool writes: a path, a query, a body. Host and credential are not its business, and nothing that
 //! a model sends can change either.
 
@@ -152,7 +153,10 @@ mod tests {
 
     #[test]
     fn an_id_cannot_leave_its_segment() {
-        assert_eq!(url("/v1/pages", &["../../admin?x#y"]), "https://api.example.com/base/v1/pages/..%2F..%2Fadmin%3Fx%23y?q=a+b%26c");
+        assert_eq!(
+            url("/v1/pages", &["../../admin?x#y"]),
+            "https://api.example.com/base/v1/pages/..%2F..%2Fadmin%3Fx%23y?q=a+b%26c"
+        );
         assert_eq!(url("/v1/p?x=#@evil.com", &[]), "https://api.example.com/base/v1/p%3Fx=%23@evil.com?q=a+b%26c");
     }
 }

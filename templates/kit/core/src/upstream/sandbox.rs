@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A sandbox: a faithful stand-in for an upstream, for `dev` and tests. It implements the answers, and [`Sandboxes`]
 //! puts all of them behind the [`HttpSend`] port: no socket, and no hole in the egress guard.
 
@@ -21,9 +22,10 @@ pub struct Sandboxes(BTreeMap<String, Box<dyn Sandbox>>);
 impl Sandboxes {
     /// Fresh sandboxes for everything in `registry`.
     pub fn of(registry: &Registry) -> Self {
-        let made = registry.integrations.values().filter_map(|integration| {
-            integration.sandbox.as_ref().map(|make| (integration.instance.clone(), make()))
-        });
+        let made = registry
+            .integrations
+            .values()
+            .filter_map(|integration| integration.sandbox.as_ref().map(|make| (integration.instance.clone(), make())));
         Self(made.collect())
     }
 

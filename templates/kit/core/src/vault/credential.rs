@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What a sealed record holds: the secret of a connection and the hosts it may be sent to.
 
 use serde::{Deserialize, Serialize};

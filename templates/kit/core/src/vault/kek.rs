@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A key-encryption key held in this process: AES-256-GCM over 32 bytes that an adapter read from a file or a systemd
 //! credential. Its id carries a fingerprint, so that a wrong file is named in the first second.
 

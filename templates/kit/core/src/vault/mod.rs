@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The vault: what a tenant's connections are signed with, sealed per record.
 //!
 //! ```text
@@ -165,13 +166,8 @@ impl Vault {
         // Versions follow the clock, so that a connection removed and set again never reuses one: an old sealed text
         // put back into the row then fails to open.
         let version = now.max(old.unwrap_or(0) + 1);
-        let context = Context {
-            tenant: ctx.tenant().as_str(),
-            integration,
-            account: account.as_str(),
-            version,
-            dek_id: &row.id,
-        };
+        let context =
+            Context { tenant: ctx.tenant().as_str(), integration, account: account.as_str(), version, dek_id: &row.id };
         let sealed = sealed::seal(&*self.rng, &dek, &context, &credential.to_bytes())?;
         let new = ConnectionRow {
             integration: integration.to_owned(),

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The sealed record: `mk1.<dek id>.<salt>.<nonce>.<commitment>.<ciphertext‖tag>`, each part base64url, so that it fits
 //! a TEXT column of any engine.
 //!

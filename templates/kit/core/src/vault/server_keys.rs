@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Server keys: random, versioned, wrapped by the KEK in their own table. They are never derived from it, so rotating
 //! the KEK breaks no API key. One of them, the sentinel, exists to tell a wrong KEK at boot instead of per request.
 
@@ -75,7 +76,12 @@ impl From<RngError> for ServerKeyError {
 
 /// The key for `purpose`, made at the first use of a store. Two processes that start at the same moment agree: the
 /// table takes one row, and both read it back.
-pub async fn obtain(store: &Store, kek: &dyn KeyWrap, rng: &dyn Rng, purpose: Purpose) -> Result<Secret, ServerKeyError> {
+pub async fn obtain(
+    store: &Store,
+    kek: &dyn KeyWrap,
+    rng: &dyn Rng,
+    purpose: Purpose,
+) -> Result<Secret, ServerKeyError> {
     let name = purpose.as_str();
     if store.server_key(name).await?.is_none() {
         let mut bytes = vec![0_u8; 32];

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What can be typed. No logic beyond the types.
 
 use std::net::SocketAddr;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `config check`: the code that `serve` runs, up to the moment before it listens.
 
 use std::path::Path;

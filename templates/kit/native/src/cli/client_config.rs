@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `client-config`.
 
 use anyhow::bail;
@@ -16,7 +17,9 @@ pub(super) fn run(app: &App, settings: &Settings, command: &args::ClientConfig) 
             let config = std::path::absolute("config")?;
             Route::Stdio {
                 command: program.display().to_string(),
-                args: ["stdio", "--tenant", tenant, "--config", &config.display().to_string()].map(str::to_owned).to_vec(),
+                args: ["stdio", "--tenant", tenant, "--config", &config.display().to_string()]
+                    .map(str::to_owned)
+                    .to_vec(),
             }
         }
         None => {

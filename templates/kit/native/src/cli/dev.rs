@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `dev` on the command line: what it prints, and over which transport it serves.
 
 use std::sync::Arc;
@@ -65,9 +66,7 @@ fn announce_http(kit: &Kit, url: &str, key: &str) {
     out::note(&format!("\n  URL      {url}\n  API key  {key}\n\ntools:"));
     list_tools(kit);
     out::note("\npaste into a terminal (Claude Code):\n");
-    out::note(&format!(
-        "  claude mcp add --transport http --header \"Authorization: Bearer {key}\" {name} {url}"
-    ));
+    out::note(&format!("  claude mcp add --transport http --header \"Authorization: Bearer {key}\" {name} {url}"));
     if let Some((place, text)) = write(Client::Cursor, name, &route) {
         let text = text.replace("${env:KEY}", key).replace('\n', "\n  ");
         out::note(&format!("\nor into {place}:\n\n  {text}"));
@@ -79,9 +78,10 @@ fn announce_http(kit: &Kit, url: &str, key: &str) {
 fn announce_stdio(kit: &Kit, command: &args::Dev) -> anyhow::Result<()> {
     let program = std::env::current_exe()?.display().to_string();
     let [folder, config] = [command.folder.as_path(), std::path::Path::new("config")].map(std::path::absolute);
-    let args = ["dev", "--stdio", "--folder", &folder?.display().to_string(), "--config", &config?.display().to_string()]
-        .map(str::to_owned)
-        .to_vec();
+    let args =
+        ["dev", "--stdio", "--folder", &folder?.display().to_string(), "--config", &config?.display().to_string()]
+            .map(str::to_owned)
+            .to_vec();
     if command.json {
         let tools: Vec<&str> = kit.registry.tools.iter().map(|tool| tool.name.as_str()).collect();
         out::json(&json!({"command": program, "args": args, "tenant": TENANT, "tools": tools}));

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `healthcheck`: for container images without a shell and for process supervisors.
 
 use std::io::{Read as _, Write as _};

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The command line of the generated server: it is its own operator's tool. Each operator command calls one function of
 //! `kit::operator` and prints what it returns.
 

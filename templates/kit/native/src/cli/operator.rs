@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `tenant`, `key` and `connection`.
 
 use std::io::Read as _;

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! From the kit's types to the protocol's.
 
 use std::sync::Arc;

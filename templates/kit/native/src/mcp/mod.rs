@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The protocol adapter: rmcp's `ServerHandler`, written by hand, over the kit's pipeline. Both eras of the protocol
 //! (2026-07-28 and the handshake ones before it) on one endpoint, without sessions.
 //!
@@ -24,7 +25,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// How long a client may keep a list. Lists change only with a new deployment.
 const LIST_TTL_MS: u64 = 300_000;
@@ -50,8 +51,7 @@ impl McpServer {
     pub fn new(kit: Arc<Kit>, who: Who) -> Self {
         let registry = &kit.registry;
         let implementation = Implementation::new(registry.name, registry.version);
-        let capabilities =
-            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
         let info = ServerConfig::new(capabilities)
             .with_server_info(implementation)
             .with_instructions(convert::instructions(registry));
@@ -176,8 +176,7 @@ impl ServerHandler for McpServer {
     ) -> Result<CallToolResponse, ErrorData> {
         let mut arguments = request.arguments.unwrap_or_default();
         let tenant = self.0.who.identify(&self.0.kit, &ctx, Some(&mut arguments)).await?;
-        let result =
-            self.0.kit.pipeline.tool(&tenant, &request.name, Value::Object(arguments), caller(&ctx)).await;
+        let result = self.0.kit.pipeline.tool(&tenant, &request.name, Value::Object(arguments), caller(&ctx)).await;
         let unknown = || ErrorData::invalid_params("tool not found", None);
         let mut result = match result {
             Ok(answer) => convert::answer(answer),
@@ -194,7 +193,7 @@ impl ServerHandler for McpServer {
         ctx: RequestContext<RoleServer>,
     ) -> Result<GetPromptResponse, ErrorData> {
         let tenant = self.0.who.identify(&self.0.kit, &ctx, None).await?;
-        let arguments = Value::Object(request.arguments.unwrap_or_else(Map::new));
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
         let messages = match self.0.kit.pipeline.prompt(&tenant, &request.name, arguments, caller(&ctx)).await {
             Ok(messages) => messages,
             Err(Failure::Tool(error)) if error.kind() == kit::error::ErrorKind::InvalidArguments => {

@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Whose request this is, for each transport. Over HTTP it was decided before the protocol library saw the request; on
 //! stdio it is what the process was started for.
 
@@ -41,11 +42,9 @@ impl Who {
             Self::Choice(tenants) => {
                 let named = arguments.and_then(|arguments| arguments.remove("tenant"));
                 let known = || tenants.keys().cloned().collect::<Vec<_>>().join(", ");
-                named
-                    .as_ref()
-                    .and_then(Value::as_str)
-                    .and_then(|name| tenants.get(name))
-                    .ok_or_else(|| ErrorData::invalid_params(format!("the argument `tenant` must be one of: {}", known()), None))?
+                named.as_ref().and_then(Value::as_str).and_then(|name| tenants.get(name)).ok_or_else(|| {
+                    ErrorData::invalid_params(format!("the argument `tenant` must be one of: {}", known()), None)
+                })?
             }
         };
         let refused = |error| ErrorData::internal_error(format!("tenant `{}`: {error}", tenant.tenant()), None);

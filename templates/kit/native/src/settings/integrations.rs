@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `config/integrations/<instance>.toml`: one file for each integration.
 
 use std::collections::BTreeMap;

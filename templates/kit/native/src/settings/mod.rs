@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Settings: `config/server.toml`, then the environment (`MCP__SECTION__KEY`, or `…_FILE` with the path of a file that
 //! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
 
@@ -107,7 +108,8 @@ impl Settings {
                 Err(_) => reader.problem("server.bind", "environment PORT", "not a port", "give a number up to 65535"),
             }
         }
-        let public_url: Option<Url> = reader.parsed("server.public_url", "give the URL that clients use, with https://");
+        let public_url: Option<Url> =
+            reader.parsed("server.public_url", "give the URL that clients use, with https://");
         let settings = Self {
             bind,
             allowed_hosts: reader.list("server.allowed_hosts"),
@@ -187,7 +189,11 @@ fn database(reader: &mut Reader<'_>, app: &App) -> PathBuf {
     match url.strip_prefix("sqlite:") {
         Some(file) if !file.is_empty() => PathBuf::from(file.strip_prefix("//").unwrap_or(file)),
         _ => {
-            reader.wrong(path, "not a database this build knows", "give sqlite:PATH, for example sqlite:data/server.db");
+            reader.wrong(
+                path,
+                "not a database this build knows",
+                "give sqlite:PATH, for example sqlite:data/server.db",
+            );
             default()
         }
     }

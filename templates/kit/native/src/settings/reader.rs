@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Takes typed values out of the gathered ones and notes what is wrong on the way. Whatever nobody asked for at the end
 //! is a misspelt key.
 
@@ -110,9 +111,10 @@ impl<'a> Reader<'a> {
     /// Reports the keys that nobody asked for.
     pub(super) fn finish(mut self) {
         for (path, Sourced { source, .. }) in std::mem::take(&mut self.values) {
-            let nearest = self.known.iter().max_by(|a, b| {
-                strsim::jaro_winkler(a, &path).total_cmp(&strsim::jaro_winkler(b, &path))
-            });
+            let nearest = self
+                .known
+                .iter()
+                .max_by(|a, b| strsim::jaro_winkler(a, &path).total_cmp(&strsim::jaro_winkler(b, &path)));
             let remedy = nearest.map_or_else(String::new, |nearest| format!("did you mean `{nearest}`?"));
             self.problem(&path, &source, "there is no such setting", &remedy);
         }

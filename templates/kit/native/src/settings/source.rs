@@ -1,3 +1,4 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Where values come from: a TOML file, then the environment above it.
 
 use std::collections::BTreeMap;

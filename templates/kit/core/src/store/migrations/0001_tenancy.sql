@@ -1,3 +1,4 @@
+-- Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 -- Tenants, their keys and their connections. TEXT and BIGINT only: the dialect that SQLite, Postgres and D1 share.
 -- Times are milliseconds since the epoch; hashes and sealed records are base64url text.
 

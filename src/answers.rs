@@ -1,0 +1,280 @@
+//! The answers: everything that distinguishes one project from another, resolved and checked. Whatever was asked or
+//! given ends here, and nothing downstream knows how.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::{self, Item, Kind, Setting};
+use crate::exit::Failure;
+use crate::name::{InstanceName, ProjectName, nearest};
+
+/// How clients reach the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// HTTP and stdio.
+    Both,
+    /// HTTP only.
+    Http,
+    /// stdio only.
+    Stdio,
+}
+
+impl Transport {
+    /// The id in the catalogue.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Http => "http",
+            Self::Stdio => "stdio",
+        }
+    }
+}
+
+/// What an integration is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A provider of the catalogue, by id.
+    Provider(&'static str),
+    /// An API of the owner's own, of this shape and with these settings.
+    Custom {
+        /// Id of the shape.
+        shape: &'static str,
+        /// Settings by key, all of the shape's.
+        settings: BTreeMap<&'static str, String>,
+    },
+}
+
+/// One integration of the project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    /// Instance name.
+    pub instance: InstanceName,
+    /// What it is made from.
+    pub origin: Origin,
+}
+
+/// All answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Name of the project.
+    pub name: ProjectName,
+    /// How clients reach it.
+    pub transport: Transport,
+    /// Its integrations, by instance name.
+    pub integrations: Vec<Integration>,
+    /// Ids of its deploy targets, sorted.
+    pub deploy: Vec<&'static str>,
+}
+
+/// Answers as texts, before they are checked. `None` and empty mean: not said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Raw {
+    /// Providers.
+    pub integrations: Option<Vec<String>>,
+    /// Name of a custom API.
+    pub api: Option<String>,
+    /// Its shape.
+    pub auth: Option<String>,
+    /// Transport.
+    pub transport: Option<String>,
+    /// Targets.
+    pub deploy: Option<Vec<String>>,
+    /// Settings, `key` or `instance.key`.
+    pub set: BTreeMap<String, String>,
+}
+
+impl Answers {
+    /// Checks `raw`, with defaults for what was not said.
+    pub fn check(name: ProjectName, raw: &Raw) -> Result<Self, Failure> {
+        let transport = match raw.transport.as_deref().unwrap_or(catalog::DEFAULT_TRANSPORT) {
+            "both" => Transport::Both,
+            "http" => Transport::Http,
+            "stdio" => Transport::Stdio,
+            other => return Err(unknown("transport", other, catalog::TRANSPORTS)),
+        };
+        let mut integrations = Vec::new();
+        let default = raw.api.is_none().then(|| catalog::DEFAULT_PROVIDER.to_owned());
+        for id in raw.integrations.clone().unwrap_or_else(|| default.into_iter().collect()) {
+            let item = pick("provider", &id, catalog::PROVIDERS)?;
+            let instance = parse_instance(&item.id.replace('-', "_"))?;
+            integrations.push(Integration { instance, origin: Origin::Provider(item.id) });
+        }
+        let mut unused = raw.set.clone();
+        if let Some(api) = &raw.api {
+            integrations.push(custom(api, raw.auth.as_deref(), &mut unused)?);
+        }
+        if let Some(key) = unused.keys().next() {
+            return Err(unknown_setting(key, &integrations));
+        }
+        integrations.sort_by(|a, b| a.instance.cmp(&b.instance));
+        if let Some(pair) = integrations.windows(2).find(|pair| pair[0].instance == pair[1].instance) {
+            let message = format!("two integrations are called `{}`", pair[0].instance);
+            return Err(Failure::new(message, "name each provider once, and a custom API differently"));
+        }
+        if integrations.is_empty() {
+            let hint = "choose one of `mcpkit list providers`, or your own API with `--api NAME --auth SHAPE`";
+            return Err(Failure::new("a server without integrations has no tools", hint));
+        }
+        let mut deploy = Vec::new();
+        for id in raw.deploy.iter().flatten() {
+            deploy.push(pick("target", id, catalog::TARGETS)?.id);
+        }
+        deploy.sort_unstable();
+        deploy.dedup();
+        if let (Transport::Stdio, Some(target)) = (transport, deploy.first()) {
+            let message = format!(
+                "a server that speaks only stdio cannot be deployed to `{target}`: nothing could reach it there"
+            );
+            return Err(Failure::new(message, "choose `--transport http` or `both`, or leave `--deploy` out"));
+        }
+        Ok(Self { name, transport, integrations, deploy })
+    }
+
+    /// Whether the server speaks HTTP.
+    pub fn http(&self) -> bool {
+        self.transport != Transport::Stdio
+    }
+
+    /// Whether the server speaks stdio.
+    pub fn stdio(&self) -> bool {
+        self.transport != Transport::Http
+    }
+
+    /// Whether `target` was chosen.
+    pub fn deploys_to(&self, target: &str) -> bool {
+        self.deploy.contains(&target)
+    }
+
+    /// The flags that give the same answers without a question.
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        let mut flag = |name: &str, value: &str| flags.extend([format!("--{name}"), value.to_owned()]);
+        for integration in &self.integrations {
+            match &integration.origin {
+                Origin::Provider(id) => flag("integration", id),
+                Origin::Custom { shape, settings } => {
+                    flag("api", integration.instance.as_str());
+                    flag("auth", shape);
+                    for setting in settings_of(shape) {
+                        let value = &settings[setting.key];
+                        if *value != default_of(setting, &integration.instance) {
+                            flag("set", &format!("{}={value}", setting.key));
+                        }
+                    }
+                }
+            }
+        }
+        flag("transport", self.transport.as_str());
+        self.deploy.iter().for_each(|target| flag("deploy", target));
+        flags
+    }
+}
+
+/// The settings of a custom API of `shape`.
+pub fn settings_of(shape: &str) -> &'static [Setting] {
+    match shape {
+        "api-key" => catalog::API_KEY_SETTINGS,
+        _ => &[],
+    }
+}
+
+fn default_of(setting: &Setting, instance: &InstanceName) -> String {
+    setting.default.replace("{api}", &instance.as_str().replace('_', "-"))
+}
+
+fn custom(api: &str, shape: Option<&str>, set: &mut BTreeMap<String, String>) -> Result<Integration, Failure> {
+    let instance = parse_instance(api)?;
+    let Some(shape) = shape else {
+        return Err(Failure::new(
+            "nothing says how the API authenticates",
+            "give `--auth SHAPE`; see `mcpkit list shapes`",
+        ));
+    };
+    let shape = pick("shape", shape, catalog::SHAPES)?.id;
+    let mut settings = BTreeMap::new();
+    for setting in settings_of(shape) {
+        let named = [format!("{instance}.{}", setting.key), format!("{api}.{}", setting.key), setting.key.to_owned()];
+        let given = named.iter().find_map(|key| set.remove(key));
+        let value = given.unwrap_or_else(|| default_of(setting, &instance));
+        check_setting(setting, &value)?;
+        settings.insert(setting.key, value);
+    }
+    Ok(Integration { instance, origin: Origin::Custom { shape, settings } })
+}
+
+fn check_setting(setting: &Setting, value: &str) -> Result<(), Failure> {
+    let text = !value.chars().any(char::is_control) && value.is_ascii() && value.len() <= 200;
+    let (fits, wanted) = match setting.kind {
+        Kind::Url => {
+            let fits = url::Url::parse(value).is_ok_and(|url| {
+                url.scheme() == "https"
+                    && url.host_str().is_some_and(|host| host.contains('.'))
+                    && url.query().is_none()
+                    && url.fragment().is_none()
+                    && url.username().is_empty()
+                    && url.password().is_none()
+            });
+            (fits && text, "an https:// URL without query, such as https://api.acme.com")
+        }
+        Kind::Header => {
+            let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            (
+                !value.is_empty() && value.len() <= 64 && value.bytes().all(token),
+                "the name of a header, such as X-Api-Key",
+            )
+        }
+        Kind::Path => {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.' | b'~');
+            let inside = value.split('/').skip(1).all(|part| !matches!(part, "" | "." | ".."));
+            (
+                value.starts_with('/') && value.len() > 1 && inside && value.bytes().all(letter) && text,
+                "a path such as /v1/items",
+            )
+        }
+        Kind::Text => (text, "visible ASCII characters and spaces"),
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{}` does not fit: {}", setting.key, setting.summary), format!("give {wanted}")))
+}
+
+fn parse_instance(text: &str) -> Result<InstanceName, Failure> {
+    InstanceName::parse(text).map_err(|error| {
+        let hint =
+            error.suggestion().map_or_else(|| "for example `acme-crm`".to_owned(), |name| format!("try `{name}`"));
+        Failure::new(error.to_string(), hint)
+    })
+}
+
+fn pick(what: &str, id: &str, items: &'static [Item]) -> Result<&'static Item, Failure> {
+    items.iter().find(|item| item.id == id).ok_or_else(|| unknown(what, id, items))
+}
+
+fn unknown(what: &str, id: &str, items: &'static [Item]) -> Failure {
+    let known: Vec<&str> = catalog::ids(items).collect();
+    let hint = match nearest(id, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? see `mcpkit list {what}s`"),
+        None => format!("there are: {}", known.join(", ")),
+    };
+    Failure::new(format!("there is no {what} `{id}`"), hint)
+}
+
+fn unknown_setting(key: &str, integrations: &[Integration]) -> Failure {
+    let known: Vec<&str> = integrations
+        .iter()
+        .filter_map(|integration| match &integration.origin {
+            Origin::Custom { settings, .. } => Some(settings.keys().copied()),
+            Origin::Provider(_) => None,
+        })
+        .flatten()
+        .collect();
+    let bare = key.rsplit('.').next().unwrap_or(key);
+    let hint = match (nearest(bare, known.iter().copied()), known.is_empty()) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, true) => {
+            "`--set` belongs to `--api NAME --auth SHAPE`; the chosen providers have nothing to set".to_owned()
+        }
+        (None, false) => format!("there are: {}", known.join(", ")),
+    };
+    Failure::new(format!("nothing here is called `{key}`"), hint)
+}

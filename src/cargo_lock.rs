@@ -1,0 +1,40 @@
+//! The exact `Cargo.lock` of a project. Cargo resolves a workspace with all features of all members, so every project
+//! with the same kit has the same lock but for its own package: the template holds the rest, and the package is put
+//! where cargo would put it. `cargo build --locked` then passes at once, without the network.
+
+use crate::embed;
+use crate::name::ProjectName;
+
+const TEMPLATE: &str = "project/Cargo.lock";
+/// The package that the template was resolved for.
+const PLACEHOLDER: &str = "mcpkit-placeholder";
+
+/// The lock of the project `name`.
+pub fn render(name: &ProjectName) -> String {
+    let (head, mut packages) = parts();
+    for package in &mut packages {
+        if name_of(package) == PLACEHOLDER {
+            *package = package.replacen(PLACEHOLDER, name.as_str(), 1);
+        }
+    }
+    packages.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    format!("{head}\n{}", packages.join("\n"))
+}
+
+/// Whether a project has a dependency of this name: its package could then not be told apart from it.
+pub fn has_package(name: &str) -> bool {
+    parts().1.iter().any(|package| name_of(package) == name)
+}
+
+fn parts() -> (String, Vec<String>) {
+    let text = embed::file(TEMPLATE).unwrap_or_default();
+    let mut parts = text.split("\n[[package]]\n");
+    let head = parts.next().unwrap_or_default().to_owned();
+    // Blank lines separate packages; each ends with one newline here.
+    let packages = parts.map(|part| format!("[[package]]\n{}\n", part.trim_end())).collect();
+    (format!("{}\n", head.trim_end()), packages)
+}
+
+fn name_of(package: &str) -> &str {
+    package.split('"').nth(1).unwrap_or_default()
+}

@@ -1,0 +1,131 @@
+//! What can be typed. No logic.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Scaffold production MCP servers in Rust.
+#[derive(Debug, Parser)]
+#[command(name = "mcpkit", version, disable_help_subcommand = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Global {
+    /// Run as if started in this folder
+    #[arg(short = 'C', global = true, value_name = "FOLDER")]
+    pub directory: Option<PathBuf>,
+    /// Ask nothing; take the default where no answer is given
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// Show what would be written, and write nothing
+    #[arg(short = 'n', long, global = true)]
+    pub dry_run: bool,
+    /// Show what is written as unified diffs
+    #[arg(long, global = true)]
+    pub diff: bool,
+    /// Report as one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+    /// Print errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// List every file
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new project
+    New(New),
+    /// List what a project can be made of
+    List {
+        /// One list only
+        #[arg(value_enum)]
+        what: Option<Listing>,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder
+        folder: PathBuf,
+    },
+}
+
+/// `mcpkit new`.
+#[derive(Debug, Default, Args)]
+pub struct New {
+    /// Name of the project, or a path that ends in it
+    #[arg(value_name = "NAME|PATH")]
+    pub path: Option<String>,
+    /// A provider to integrate; give it again for more
+    #[arg(long, value_name = "PROVIDER")]
+    pub integration: Vec<String>,
+    /// Integrate an API of your own under this name; needs `--auth`
+    #[arg(long, value_name = "NAME", requires = "auth")]
+    pub api: Option<String>,
+    /// How that API authenticates
+    #[arg(long, value_name = "SHAPE", requires = "api")]
+    pub auth: Option<String>,
+    /// How clients reach the server: stdio, http or both
+    #[arg(long, value_name = "TRANSPORT")]
+    pub transport: Option<String>,
+    /// A place to deploy to; give it again for more
+    #[arg(long, value_name = "TARGET")]
+    pub deploy: Vec<String>,
+    /// A YAML file with answers
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+    /// A value that nobody asks for, such as `base_url=https://api.acme.com`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write into the current folder instead of a new one
+    #[arg(long)]
+    pub here: bool,
+    /// Make no git repository
+    #[arg(long)]
+    pub no_git: bool,
+}
+
+/// What `list` lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Listing {
+    /// Upstream APIs that are ready to use
+    Providers,
+    /// How an API of your own can authenticate
+    Shapes,
+    /// Places to deploy to
+    Targets,
+    /// How clients reach the server
+    Transports,
+}

@@ -1,0 +1,153 @@
+//! The answer ladder, one for all questions: flag, answers file, environment (`MCPKIT_*`), prompt, default. A prompt is
+//! never the only way to give an answer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::answers::Raw;
+use crate::catalog;
+use crate::cli::New;
+use crate::exit::Failure;
+use crate::name::{InstanceName, nearest};
+use crate::prompt::Prompter;
+
+const KEYS: &[&str] = &["api", "auth", "deploy", "integrations", "set", "transport"];
+const CUSTOM: &str = "an API of my own";
+
+/// Climbs the ladder. `environment` is the process's.
+pub fn climb(new: &New, environment: &BTreeMap<String, String>, prompter: &mut dyn Prompter) -> Result<Raw> {
+    let file = match &new.answers {
+        Some(path) => read_file(path)?,
+        None => Raw::default(),
+    };
+    let environment = from_environment(environment);
+    let mut set = environment.set.clone();
+    set.extend(file.set.clone());
+    set.extend(from_flags(&new.set)?);
+
+    let list = |flag: &Vec<String>| (!flag.is_empty()).then(|| flag.clone());
+    let mut raw = Raw {
+        integrations: list(&new.integration).or(file.integrations).or(environment.integrations),
+        api: new.api.clone().or(file.api).or(environment.api),
+        auth: new.auth.clone().or(file.auth).or(environment.auth),
+        transport: new.transport.clone().or(file.transport).or(environment.transport),
+        deploy: list(&new.deploy).or(file.deploy).or(environment.deploy),
+        set,
+    };
+    if prompter.can_ask() {
+        ask(&mut raw, prompter)?;
+    }
+    Ok(raw)
+}
+
+/// At most five questions, each with its default; what has been said is not asked.
+fn ask(raw: &mut Raw, prompter: &mut dyn Prompter) -> Result<()> {
+    if raw.integrations.is_none() && raw.api.is_none() {
+        let mut options: Vec<String> =
+            catalog::PROVIDERS.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
+        options.push(CUSTOM.to_owned());
+        let chosen = prompter.multi_select("which upstreams? (space chooses, enter goes on)", &options, &[0])?;
+        let custom = chosen.contains(&catalog::PROVIDERS.len());
+        raw.integrations =
+            Some(chosen.iter().filter_map(|n| catalog::PROVIDERS.get(*n)).map(|item| item.id.to_owned()).collect());
+        if custom {
+            let check = |text: &str| match InstanceName::parse(text) {
+                Ok(_) => Ok(()),
+                Err(error) => Err(match error.suggestion() {
+                    Some(name) => format!("{error}; try `{name}`"),
+                    None => error.to_string(),
+                }),
+            };
+            raw.api = Some(prompter.input("what is your API called?", "acme-crm", &check)?);
+        }
+    }
+    if raw.api.is_some() && raw.auth.is_none() {
+        raw.auth = Some(select(prompter, "how does it authenticate?", catalog::SHAPES)?);
+    }
+    if raw.transport.is_none() {
+        raw.transport = Some(select(prompter, "how do clients reach the server?", catalog::TRANSPORTS)?);
+    }
+    if raw.deploy.is_none() && raw.transport.as_deref() != Some("stdio") {
+        let options: Vec<String> =
+            catalog::TARGETS.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
+        let chosen = prompter.multi_select("where will it run? (none is fine for now)", &options, &[])?;
+        raw.deploy =
+            Some(chosen.iter().filter_map(|n| catalog::TARGETS.get(*n)).map(|item| item.id.to_owned()).collect());
+    }
+    Ok(())
+}
+
+fn select(prompter: &mut dyn Prompter, question: &str, items: &[catalog::Item]) -> Result<String> {
+    if let [only] = items {
+        return Ok(only.id.to_owned());
+    }
+    let options: Vec<String> = items.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
+    let chosen = prompter.select(question, &options)?;
+    Ok(items.get(chosen).map(|item| item.id).unwrap_or_default().to_owned())
+}
+
+fn from_environment(environment: &BTreeMap<String, String>) -> Raw {
+    let text = |key: &str| environment.get(&format!("MCPKIT_{key}")).filter(|text| !text.is_empty()).cloned();
+    let list = |key: &str| Some(text(key)?.split(',').map(|item| item.trim().to_owned()).collect());
+    Raw {
+        integrations: list("INTEGRATIONS"),
+        api: text("API"),
+        auth: text("AUTH"),
+        transport: text("TRANSPORT"),
+        deploy: list("DEPLOY"),
+        set: BTreeMap::new(),
+    }
+}
+
+fn from_flags(flags: &[String]) -> Result<BTreeMap<String, String>> {
+    let mut set = BTreeMap::new();
+    for flag in flags {
+        let Some((key, value)) = flag.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            bail!(Failure::new("`--set` takes KEY=VALUE", "for example `--set base_url=https://api.acme.com`"));
+        };
+        set.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(set)
+}
+
+fn read_file(path: &Path) -> Result<Raw> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
+    let parsed: BTreeMap<String, serde_yaml::Value> =
+        serde_yaml::from_str(&text).with_context(|| format!("failed to read `{shown}` as YAML"))?;
+    let mut raw = Raw::default();
+    for (key, value) in parsed {
+        let wrong = |wanted: &str| Failure::new(format!("`{key}` in `{shown}` does not fit"), format!("give {wanted}"));
+        let text = || value.as_str().map(str::to_owned).ok_or_else(|| wrong("a text"));
+        let list = || -> Result<Vec<String>, Failure> {
+            let items = value.as_sequence().ok_or_else(|| wrong("a list of texts"))?;
+            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong("a list of texts"))).collect()
+        };
+        match key.as_str() {
+            "api" => raw.api = Some(text()?),
+            "auth" => raw.auth = Some(text()?),
+            "transport" => raw.transport = Some(text()?),
+            "deploy" => raw.deploy = Some(list()?),
+            "integrations" => raw.integrations = Some(list()?),
+            "set" => {
+                let settings = value.as_mapping().ok_or_else(|| wrong("keys with texts"))?;
+                for (key, value) in settings {
+                    let (Some(key), Some(value)) = (key.as_str(), value.as_str()) else {
+                        bail!(wrong("keys with texts"));
+                    };
+                    raw.set.insert(key.to_owned(), value.to_owned());
+                }
+            }
+            _ => {
+                let hint = match nearest(&key, KEYS.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("there are: {}", KEYS.join(", ")),
+                };
+                bail!(Failure::new(format!("`{shown}` has an unknown key `{key}`"), hint));
+            }
+        }
+    }
+    Ok(raw)
+}

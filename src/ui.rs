@@ -1,0 +1,146 @@
+//! The only printer. Standard output carries data (JSON, diffs, lists), standard error everything for the person. Every
+//! line reads without colour.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use similar::TextDiff;
+
+use crate::cli::{Color, Global};
+use crate::exit::{Cancelled, Exit, Failure};
+use crate::plan::{Action, Plan};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default();
+const GOOD: Style = AnsiColor::Green.on_default();
+
+/// How to print.
+pub struct Ui {
+    /// Report as JSON.
+    pub json: bool,
+    quiet: bool,
+    verbose: bool,
+    diff: bool,
+}
+
+/// The report of a command, as `--json` prints it. The order of fields is part of the format.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// Version of this format.
+    pub schema: u32,
+    /// The command.
+    pub command: &'static str,
+    /// The project's folder.
+    pub root: String,
+    /// mcpkit's version before and after.
+    pub version: Versions,
+    /// What happens to which file.
+    pub changes: Vec<Line>,
+    /// Files that stand in the way.
+    pub conflicts: Vec<String>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+    /// The commands to run next.
+    pub next: Vec<String>,
+}
+
+/// mcpkit's version before and after.
+#[derive(Debug, Serialize)]
+pub struct Versions {
+    /// The version that wrote the project before.
+    pub from: Option<String>,
+    /// This version.
+    pub to: &'static str,
+}
+
+/// One file of a report.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// Path in the project.
+    pub path: String,
+    /// What happens to it.
+    pub action: Action,
+    /// Who changes it.
+    pub class: &'static str,
+}
+
+impl Ui {
+    /// Takes over the global options.
+    pub fn new(global: &Global) -> Self {
+        let choice = match global.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, diff: global.diff }
+    }
+
+    /// Text for standard output. A reader that has left is not an error.
+    pub fn data(&self, text: &str) {
+        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+    }
+
+    /// A line for the person.
+    pub fn note(&self, line: &str) {
+        if !self.quiet {
+            let _ = writeln!(anstream::stderr().lock(), "{line}");
+        }
+    }
+
+    /// A line that says that something was done.
+    pub fn done(&self, line: &str) {
+        self.note(&format!("{GOOD}{line}{GOOD:#}"));
+    }
+
+    /// Shows a plan: a line a file with `-v` or `--dry-run`, unified diffs with `--diff`.
+    pub fn plan(&self, plan: &Plan, dry_run: bool) {
+        if !self.json && (self.verbose || dry_run) && !self.diff {
+            for change in shown(plan) {
+                let line = format!("  {} {:9} {}", change.action.glyph(), change.action.as_str(), change.path);
+                self.note(&line);
+            }
+        }
+        if self.diff && !self.json {
+            for change in shown(plan).filter(|change| change.before != change.after) {
+                let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
+                let name = |side: &Option<String>, prefix: &str| match side {
+                    Some(_) => format!("{prefix}/{}", change.path),
+                    None => "/dev/null".to_owned(),
+                };
+                let (old, new) = (name(&change.before, "a"), name(&change.after, "b"));
+                let text = TextDiff::from_lines(before, after).unified_diff().header(&old, &new).to_string();
+                self.data(&text);
+            }
+        }
+    }
+
+    /// Prints `report` as JSON.
+    pub fn report(&self, report: &Report) {
+        let text = serde_json::to_string(report).unwrap_or_default();
+        self.data(&format!("{text}\n"));
+    }
+
+    /// Prints an error: `error: failed to …: cause`, a blank line, `hint: …`.
+    pub fn failure(&self, error: &anyhow::Error) -> Exit {
+        let mut stderr = anstream::stderr().lock();
+        let _ = writeln!(stderr, "{ERROR}error{ERROR:#}: {error:#}");
+        if let Some(failure) = error.downcast_ref::<Failure>() {
+            let _ = writeln!(stderr, "\n{HINT}hint{HINT:#}: {}", failure.hint());
+        }
+        if error.is::<Cancelled>() { Exit::Cancelled } else { Exit::Failed }
+    }
+}
+
+/// The lines of a plan without mcpkit's own bookkeeping.
+fn shown(plan: &Plan) -> impl Iterator<Item = &crate::plan::Change> {
+    plan.changes.iter().filter(|change| !crate::lock::is_bookkeeping(&change.path))
+}
+
+/// The lines of a plan for a report.
+pub fn lines(plan: &Plan) -> Vec<Line> {
+    shown(plan)
+        .map(|change| Line { path: change.path.to_string(), action: change.action, class: change.class.as_str() })
+        .collect()
+}

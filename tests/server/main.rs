@@ -1,0 +1,4 @@
+//! Generated servers as they run: real processes, real clients, real signals.
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,43 @@
+//! The presets: rows of the test matrix, each a set of answers. Between them every option is taken and not taken at
+//! least once, and options that touch the same file appear together.
+
+/// A name (of the preset and of its project) and the flags of `mcpkit new`.
+pub struct Preset {
+    pub name: &'static str,
+    pub flags: &'static [&'static str],
+}
+
+pub const PRESETS: &[Preset] = &[
+    Preset { name: "demo-default", flags: &[] },
+    Preset { name: "notion-http", flags: &["--integration", "notion", "--transport", "http", "--deploy", "compose"] },
+    Preset { name: "notion-stdio", flags: &["--integration", "notion", "--transport", "stdio"] },
+    Preset { name: "custom-api", flags: &["--api", "acme-crm", "--auth", "api-key", "--transport", "both"] },
+    Preset {
+        name: "zz-everything",
+        flags: &[
+            "--integration",
+            "notion",
+            "--api",
+            "shop",
+            "--auth",
+            "api-key",
+            "--set",
+            "base_url=https://api.shop.example.com/rest",
+            "--set",
+            "collection=/v2/orders",
+            "--set",
+            "header=X-Api-Key",
+            "--set",
+            "prefix=",
+            "--transport",
+            "both",
+            "--deploy",
+            "compose",
+        ],
+    },
+];
+
+/// The preset called `name`.
+pub fn preset(name: &str) -> &'static Preset {
+    PRESETS.iter().find(|preset| preset.name == name).expect("a preset of that name")
+}
