@@ -1,5 +1,6 @@
 //! The compile matrix: every preset is generated, and in it a developer's own commands pass as they stand. Slow the
 //! first time, since it builds a server; then minutes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -13,7 +14,16 @@ fn holds(preset: &Preset) {
     let project = Project::of(preset);
     must(&mut project.cargo(&["fmt", "--all", "--check"]));
     must(&mut project.cargo(&["build", "--locked", "--quiet"]));
-    must(&mut project.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]));
+    must(&mut project.cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--quiet",
+        "--",
+        "-D",
+        "warnings",
+    ]));
     must(&mut project.cargo(&["test", "--workspace", "--locked", "--quiet"]));
     let status = must(Command::new("git").current_dir(&project.folder).args(["status", "--porcelain"]));
     assert_eq!(String::from_utf8_lossy(&status.stdout), "", "building and testing leaves nothing behind");

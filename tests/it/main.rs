@@ -1,4 +1,5 @@
 //! The generator, as a user meets it and as its parts promise. One binary: linking it once is most of the time.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,4 +1,5 @@
 //! Generated servers as they run: real processes, real clients, real signals.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! What the suites share. Each suite uses a part of it.
 #![allow(dead_code, reason = "every suite compiles this module and uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod presets;
 
