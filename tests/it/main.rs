@@ -3,3 +3,13 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod cli;
+mod disk;
+mod golden;
+mod names;
+mod plan_apply;
+mod prompter;
+mod prompts_pty;
+mod rendered;
+mod templates;

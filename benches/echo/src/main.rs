@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context;
 use axum::{Router, serve::ListenerExt};
 use rmcp::{
-    ServerHandler, ServiceExt,
+    Json, ServerHandler, ServiceExt,
     handler::server::{router::tool::ToolRouter, wrapper::Parameters},
     model::{Implementation, ServerCapabilities, ServerConfig},
     schemars::JsonSchema,
@@ -29,7 +29,7 @@ use rmcp::{
         },
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 /// Built once: left to itself, the handler macro would rebuild the router for every request.
@@ -42,14 +42,21 @@ struct EchoArgs {
     text: String,
 }
 
+/// Structured, as the measured server answers: both send the same bytes.
+#[derive(Serialize, JsonSchema)]
+#[schemars(crate = "rmcp::schemars")]
+struct Echoed {
+    text: String,
+}
+
 #[derive(Clone, Copy)]
 struct Echo;
 
 #[tool_router]
 impl Echo {
     #[tool(description = "Return the text that was sent.")]
-    async fn echo(&self, Parameters(EchoArgs { text }): Parameters<EchoArgs>) -> String {
-        text
+    async fn echo(&self, Parameters(EchoArgs { text }): Parameters<EchoArgs>) -> Json<Echoed> {
+        Json(Echoed { text })
     }
 }
 

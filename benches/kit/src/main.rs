@@ -1,0 +1,109 @@
+//! The measured server. A call takes the whole path of a generated project: API key, limits, deadline, the tenant's
+//! connection, its sealed record, a signed request. Only the last step differs: the request goes to a port that echoes
+//! its body, so that no network is measured.
+//!
+//! `mcpkit-bench-kit FOLDER` prints `{"url", "key"}` on standard output, serves until SIGTERM, and then prints
+//! `{"opened", "sent"}`: the benchmark fails unless both equal the calls.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use kit::App;
+use kit::boot::{Options, Ports, boot};
+use kit::inbound::Environment;
+use kit::limit::memory::MemoryLimits;
+use kit::limit::Rate;
+use kit::pipeline::Bounds;
+use kit::ports::{BoxFuture, HttpSend, SendError};
+use kit::prelude::*;
+use kit_native::clock::{SystemClock, SystemRng, TokioTime};
+use kit_native::http::{Http, PATH, listen};
+use kit_native::log::{Format, LogTelemetry};
+use kit_native::settings::Settings;
+use kit_native::{kek_file, out};
+use serde_json::json;
+
+const PROVIDER: Provider = Provider {
+    id: "null",
+    title: "Null",
+    base_url: "https://null.invalid",
+    auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
+    headers: &[("Accept", "application/json")],
+    throttle: Throttle::RetryAfterSeconds,
+    classify: classify_status,
+};
+
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Echo {
+    /// Text to send back.
+    text: String,
+}
+
+async fn echo(call: Call, args: Echo) -> Result<Echo, ToolError> {
+    call.upstream().post("/echo").body(&args).json().await
+}
+
+/// Answers each request with its own body, and insists on the signature.
+#[derive(Default)]
+struct NullSend {
+    sent: AtomicU64,
+}
+
+impl HttpSend for NullSend {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        let signed = request.header("authorization") == Some("Bearer upstream-key");
+        let status = if signed { 200 } else { 401 };
+        Box::pin(std::future::ready(Ok(HttpResponse { status, headers: Vec::new(), body: request.body })))
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let folder = std::env::args().nth(1).context("usage: mcpkit-bench-kit FOLDER")?;
+    let folder = Path::new(&folder);
+    let app = App::new("bench", "0.0.0")
+        .integration("null", Integration::new(PROVIDER).tools(Tools::new().read("echo", "Return the text.", echo)));
+    let settings = Settings::load_with(&app, folder, BTreeMap::new())?;
+    kit_native::log::start(settings.log_level, Format::Json, false);
+    let kek = folder.join("kek");
+    let send = Arc::new(NullSend::default());
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        sleep: Arc::new(TokioTime),
+        rng: Arc::new(SystemRng),
+        sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
+        kek: Arc::new(kek_file::read_or_make(&kek)?),
+        send: Some(send.clone()),
+        limits: Arc::new(MemoryLimits::default()),
+        telemetry: Arc::new(LogTelemetry),
+    };
+    let options = Options {
+        environment: Environment::Live,
+        migrate: true,
+        // The limiter decides on every call, and admits as much as one machine can send.
+        bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
+        max_upstream_bytes: settings.max_upstream_bytes,
+        integrations: BTreeMap::new(),
+    };
+    let kit = Arc::new(boot(&app, ports, options).await?);
+    let tenants = kit.operator.tenant_list().await?;
+    if tenants.is_empty() {
+        kit.operator.tenant_add("acme").await?;
+        kit.operator.connection_set("acme", "null", "default", Secret::from("upstream-key")).await?;
+    }
+    let key = kit.operator.key_create("acme", "bench", None).await?.key;
+    let listener = listen(([127, 0, 0, 1], 0).into()).await?;
+    let url = format!("http://{}{PATH}", listener.local_addr()?);
+    out::json(&json!({"url": url, "key": key.expose_str()}));
+
+    let settings = Settings { grace: std::time::Duration::ZERO, ..settings };
+    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Http::new(kit.clone(), &settings).serve(listener, async move { term.recv().await.unwrap_or(()) }).await?;
+    out::json(&json!({"opened": kit.vault.opened(), "sent": send.sent.load(Ordering::Relaxed)}));
+    Ok(())
+}
