@@ -98,6 +98,10 @@ impl Answers {
             let instance = parse_instance(&item.id.replace('-', "_"))?;
             integrations.push(Integration { instance, origin: Origin::Provider(item.id) });
         }
+        if let (None, Some(shape)) = (&raw.api, &raw.auth) {
+            let message = format!("`--auth {shape}` says how an API of your own authenticates, and there is none");
+            return Err(Failure::new(message, "name it with `--api NAME`, or leave `--auth` out"));
+        }
         let mut unused = raw.set.clone();
         if let Some(api) = &raw.api {
             integrations.push(custom(api, raw.auth.as_deref(), &mut unused)?);

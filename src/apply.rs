@@ -19,6 +19,8 @@ pub fn create(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>
     let staging = tempfile::Builder::new()
         .prefix(".mcpkit-")
         .tempdir_in(parent)
+        // The library's own text names the temporary folder, which means nothing to anybody.
+        .map_err(|error| std::io::Error::from(error.kind()))
         .with_context(|| format!("failed to write in `{}`", parent.display()))?;
     for change in plan.effective() {
         stop_if_asked()?;
@@ -36,19 +38,30 @@ pub fn create(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>
     Ok(())
 }
 
-/// Applies `plan` to the folder `root`. Refuses when a file of the owner's stands in the way.
-pub fn apply(root: &Path, plan: &Plan) -> Result<()> {
-    if let Some(first) = plan.conflicts().next() {
-        let message = format!("`{}` exists already and was not written by mcpkit", first.path);
-        bail!(Failure::new(message, "move it away, or choose an empty folder"));
-    }
+/// Applies `plan` to the folder `root`. Refuses when files of the owner's stand in the way. `finish` is part of it: when
+/// it fails, the folder is put back as well.
+pub fn apply(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    check(plan)?;
     let _writing = Writing::begin();
     let mut undo = Undo::default();
-    let result = staged(root, plan, &mut undo);
+    let result = staged(root, plan, &mut undo).and_then(|()| finish(root)).and_then(|()| stop_if_asked());
     if result.is_err() {
         undo.run();
     }
     result
+}
+
+/// Whether `plan` can be applied: nothing of the owner's stands in its way.
+pub fn check(plan: &Plan) -> Result<()> {
+    let in_the_way: Vec<String> = plan.conflicts().map(|change| format!("`{}`", change.path)).collect();
+    if let [first, rest @ ..] = in_the_way.as_slice() {
+        let what = if rest.is_empty() { "was" } else { "were" };
+        let verb = if rest.is_empty() { "exists" } else { "exist" };
+        let names = [std::slice::from_ref(first), rest].concat().join(", ");
+        let message = format!("{names} {verb} already and {what} not written by mcpkit");
+        bail!(Failure::new(message, "move them away, or choose an empty folder"));
+    }
+    Ok(())
 }
 
 fn staged(root: &Path, plan: &Plan, undo: &mut Undo) -> Result<()> {
@@ -65,7 +78,7 @@ fn staged(root: &Path, plan: &Plan, undo: &mut Undo) -> Result<()> {
         let kept = fs::metadata(&path).ok().map(|metadata| metadata.permissions());
         match kept {
             Some(permissions) => fs::set_permissions(file.path(), permissions).with_context(failed)?,
-            None => set_mode(file.path(), file_mode(change.executable)).with_context(failed)?,
+            None => set_mode(file.path(), file_mode(folder_mode(root)?, change.executable)).with_context(failed)?,
         }
         ready.push((file, path));
     }
@@ -158,8 +171,9 @@ fn write_new(path: &Path, change: &Change) -> std::io::Result<()> {
     options.open(path)?.write_all(change.after.as_deref().unwrap_or_default().as_bytes())
 }
 
-fn file_mode(executable: bool) -> u32 {
-    if executable { 0o755 } else { 0o644 }
+/// The mode of a new file where new folders get the mode `folder`.
+fn file_mode(folder: u32, executable: bool) -> u32 {
+    if executable { folder } else { folder & 0o666 }
 }
 
 /// The mode that a folder made in `parent` the ordinary way would have.

@@ -9,21 +9,25 @@ const TEMPLATE: &str = "project/Cargo.lock";
 /// The package that the template was resolved for.
 const PLACEHOLDER: &str = "mcpkit-placeholder";
 
+/// What the tests of a project need only if it speaks HTTP.
+const HTTP_ONLY: &str = " \"reqwest\",\n";
+
 /// The lock of the project `name`.
-pub fn render(name: &ProjectName) -> String {
+pub fn render(name: &ProjectName, http: bool) -> String {
     let (head, mut packages) = parts();
-    for package in &mut packages {
-        if name_of(package) == PLACEHOLDER {
-            *package = package.replacen(PLACEHOLDER, name.as_str(), 1);
+    for package in packages.iter_mut().filter(|package| name_of(package) == PLACEHOLDER) {
+        *package = package.replacen(PLACEHOLDER, name.as_str(), 1);
+        if !http {
+            *package = package.replacen(HTTP_ONLY, "", 1);
         }
     }
     packages.sort_by(|a, b| name_of(a).cmp(name_of(b)));
     format!("{head}\n{}", packages.join("\n"))
 }
 
-/// Whether a project has a dependency of this name: its package could then not be told apart from it.
+/// Whether a project has a dependency of this name, as a package or as a crate: the two could not be told apart.
 pub fn has_package(name: &str) -> bool {
-    parts().1.iter().any(|package| name_of(package) == name)
+    parts().1.iter().any(|package| name_of(package).replace('_', "-") == name.replace('_', "-"))
 }
 
 fn parts() -> (String, Vec<String>) {

@@ -1,8 +1,12 @@
 //! What can be typed. No logic.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::catalog::{self, Item};
 
 /// Scaffold production MCP servers in Rust.
 #[derive(Debug, Parser)]
@@ -89,19 +93,19 @@ pub struct New {
     #[arg(value_name = "NAME|PATH")]
     pub path: Option<String>,
     /// A provider to integrate; give it again for more
-    #[arg(long, value_name = "PROVIDER")]
+    #[arg(long, value_name = "PROVIDER", value_parser = Suggest(catalog::PROVIDERS))]
     pub integration: Vec<String>,
     /// Integrate an API of your own under this name; needs `--auth`
-    #[arg(long, value_name = "NAME", requires = "auth")]
+    #[arg(long, value_name = "NAME")]
     pub api: Option<String>,
     /// How that API authenticates
-    #[arg(long, value_name = "SHAPE", requires = "api")]
+    #[arg(long, value_name = "SHAPE", value_parser = Suggest(catalog::SHAPES))]
     pub auth: Option<String>,
     /// How clients reach the server: stdio, http or both
-    #[arg(long, value_name = "TRANSPORT")]
+    #[arg(long, value_name = "TRANSPORT", value_parser = Suggest(catalog::TRANSPORTS))]
     pub transport: Option<String>,
     /// A place to deploy to; give it again for more
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", value_parser = Suggest(catalog::TARGETS))]
     pub deploy: Vec<String>,
     /// A YAML file with answers
     #[arg(long, value_name = "FILE")]
@@ -115,6 +119,24 @@ pub struct New {
     /// Make no git repository
     #[arg(long)]
     pub no_git: bool,
+}
+
+/// Takes any text, and names the items of a list to the completions. Whether the text is one of them is told where every
+/// other answer is checked, with the nearest name.
+#[derive(Clone)]
+struct Suggest(&'static [Item]);
+
+impl TypedValueParser for Suggest {
+    type Value = String;
+
+    fn parse_ref(&self, command: &clap::Command, _: Option<&clap::Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        let text = value.to_str().map(str::to_owned);
+        text.ok_or_else(|| clap::Error::new(clap::error::ErrorKind::InvalidUtf8).with_cmd(command))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(|item| PossibleValue::new(item.id).help(item.summary))))
+    }
 }
 
 /// What `list` lists.

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+
+use crate::exit::Failure;
 
 /// How it went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,35 +23,54 @@ pub fn is_inside(folder: &Path) -> bool {
     folder.ancestors().any(|path| path.join(".git").exists())
 }
 
-/// Makes a repository in `folder` and commits everything in it.
-pub fn init(folder: &Path) -> Result<Made> {
-    if !git(folder, &["--version"]) {
-        return Ok(Made::NoGit);
+/// Makes a repository in `folder` and commits `paths` in it. A failure leaves no repository.
+pub fn init(folder: &Path, paths: &[&str]) -> Result<Made> {
+    let made = commit(folder, paths);
+    if made.is_err() {
+        let _ = std::fs::remove_dir_all(folder.join(".git"));
     }
-    // The user's own name if git knows one; hooks and signing are for their commits, not for this one.
-    let known = git(folder, &["var", "GIT_AUTHOR_IDENT"]);
-    let mut commit = vec!["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null"];
-    if !known {
-        commit.extend(["-c", "user.name=mcpkit", "-c", "user.email=mcpkit@localhost"]);
-    }
-    commit.extend(["commit", "--quiet", "--message", "Generate the project with mcpkit"]);
-    let steps: [&[&str]; 3] = [
-        &["-c", "init.defaultBranch=main", "init", "--quiet"],
-        &["-c", "core.autocrlf=false", "-c", "core.safecrlf=false", "add", "--all"],
-        &commit,
-    ];
-    match steps.iter().find(|step| !git(folder, step)) {
-        None => Ok(Made::Committed),
-        Some(step) => anyhow::bail!("failed to run `git {}`", step.join(" ")),
-    }
+    made
 }
 
-fn git(folder: &Path, args: &[&str]) -> bool {
+fn commit(folder: &Path, paths: &[&str]) -> Result<Made> {
+    match git(folder, &["-c", "init.defaultBranch=main", "init", "--quiet"]) {
+        Err(_) => return Ok(Made::NoGit),
+        Ok(Some(error)) => return Err(failure("init", &error)),
+        Ok(None) => {}
+    }
+    // What the user ignores everywhere is a part of this project all the same.
+    let add = ["-c", "core.autocrlf=false", "-c", "core.safecrlf=false", "-c", "core.looseCompression=0"];
+    if let Some(error) = git(folder, &[&add[..], &["-c", "core.excludesFile=/dev/null", "add", "--"], paths].concat())?
+    {
+        return Err(failure("add", &error));
+    }
+    // Hooks and signing are for the owner's commits, not for this one; a repository of one commit needs no upkeep.
+    let plain = ["-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null", "-c", "maintenance.auto=false"];
+    let commit = ["commit", "--quiet", "--message", "Generate the project with mcpkit"];
+    // The owner's own name if git knows one; where it knows none it refuses the first.
+    if git(folder, &[&plain[..], &["-c", "user.useConfigOnly=true"], &commit].concat())?.is_some() {
+        let named = ["-c", "user.name=mcpkit", "-c", "user.email=mcpkit@localhost"];
+        if let Some(error) = git(folder, &[&plain[..], &named, &commit].concat())? {
+            return Err(failure("commit", &error));
+        }
+    }
+    Ok(Made::Committed)
+}
+
+fn failure(step: &str, error: &str) -> anyhow::Error {
+    let cause = error.lines().next().unwrap_or("it said nothing");
+    Failure::new(format!("failed to run `git {step}`: {cause}"), "mend it, or make no repository with `--no-git`")
+        .into()
+}
+
+/// Runs git: `None` if it succeeded, else what it said. An error means that it cannot be run at all.
+fn git(folder: &Path, args: &[&str]) -> Result<Option<String>> {
     // A repository elsewhere must not catch these: hooks and rebase run with such variables set.
     let mut command = Command::new("git");
-    command.current_dir(folder).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.current_dir(folder).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
-    command.status().is_ok_and(|status| status.success())
+    let output = command.output().context("failed to run git")?;
+    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
 }

@@ -112,18 +112,45 @@ fn from_flags(flags: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(set)
 }
 
+/// Something that the key of an answers file could hold.
+fn example(key: &str) -> &'static str {
+    match key {
+        "api" => "acme-crm",
+        "auth" => catalog::SHAPES[0].id,
+        "transport" => catalog::TRANSPORTS[0].id,
+        "deploy" => catalog::TARGETS[0].id,
+        _ => catalog::PROVIDERS[0].id,
+    }
+}
+
 fn read_file(path: &Path) -> Result<Raw> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
-    let parsed: BTreeMap<String, serde_yaml::Value> =
+    // A mapping refuses a key that is given twice; a map of Rust's would keep the last in silence.
+    let parsed: serde_yaml::Mapping =
         serde_yaml::from_str(&text).with_context(|| format!("failed to read `{shown}` as YAML"))?;
     let mut raw = Raw::default();
     for (key, value) in parsed {
+        let key = key.as_str().unwrap_or_default().to_owned();
         let wrong = |wanted: &str| Failure::new(format!("`{key}` in `{shown}` does not fit"), format!("give {wanted}"));
-        let text = || value.as_str().map(str::to_owned).ok_or_else(|| wrong("a text"));
+        let text = || {
+            value
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| wrong(&format!("a text, for example `{key}: {}`", example(&key))))
+        };
         let list = || -> Result<Vec<String>, Failure> {
-            let items = value.as_sequence().ok_or_else(|| wrong("a list of texts"))?;
-            items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong("a list of texts"))).collect()
+            let items = value
+                .as_sequence()
+                .ok_or_else(|| wrong(&format!("a list of texts, for example `{key}: [{}]`", example(&key))))?;
+            items
+                .iter()
+                .map(|item| {
+                    item.as_str()
+                        .map(str::to_owned)
+                        .ok_or_else(|| wrong(&format!("a list of texts, for example `{key}: [{}]`", example(&key))))
+                })
+                .collect()
         };
         match key.as_str() {
             "api" => raw.api = Some(text()?),
@@ -132,10 +159,12 @@ fn read_file(path: &Path) -> Result<Raw> {
             "deploy" => raw.deploy = Some(list()?),
             "integrations" => raw.integrations = Some(list()?),
             "set" => {
-                let settings = value.as_mapping().ok_or_else(|| wrong("keys with texts"))?;
+                let settings = value
+                    .as_mapping()
+                    .ok_or_else(|| wrong("keys with texts, for example `set: {base_url: \"https://api.acme.com\"}`"))?;
                 for (key, value) in settings {
                     let (Some(key), Some(value)) = (key.as_str(), value.as_str()) else {
-                        bail!(wrong("keys with texts"));
+                        bail!(wrong("keys with texts, for example `set: {base_url: \"https://api.acme.com\"}`"));
                     };
                     raw.set.insert(key.to_owned(), value.to_owned());
                 }

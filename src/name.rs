@@ -51,6 +51,9 @@ const DEVICES: &[&str] = &[
     "lpt4", "lpt5", "lpt6", "lpt7", "lpt8", "lpt9", "nul", "prn",
 ];
 
+/// Modules of the generated tests beside which the project's own crate is imported by name.
+const MODULES: &[&str] = &["isolation"];
+
 impl ProjectName {
     /// Accepts `[a-z][a-z0-9]*(-[a-z0-9]+)*`, at most 64 characters, that neither Rust nor cargo nor an operating system
     /// has another use for and that no crate of the generated project is called.
@@ -60,13 +63,15 @@ impl ProjectName {
                 "`{}` is not a project name: lower-case letters, digits and single hyphens, a letter first, at most {MAX}",
                 shown(text)
             );
-            return Err(NameError { reason, suggestion: suggest(text) });
+            let fits = |name: String| if Self::parse(&name).is_ok() { name } else { format!("{name}-mcp") };
+            return Err(NameError { reason, suggestion: suggest(text, MAX).map(fits) });
         }
         let taken = match text {
             _ if KEYWORDS.contains(&text) => "a keyword of Rust",
             _ if CARGO.contains(&text) => "a name that cargo has another use for",
             _ if DEVICES.contains(&text) => "a device on Windows",
             _ if crate::cargo_lock::has_package(text) => "a crate that the project depends on",
+            _ if MODULES.contains(&text) => "a module of the project's own",
             _ => return Ok(Self(text.to_owned())),
         };
         let reason = format!("`{text}` cannot be the name of a project: it is {taken}");
@@ -103,14 +108,18 @@ impl InstanceName {
                 "`{}` is not a name for an integration: lower-case letters, digits and single hyphens, a letter first, at most {MAX_INSTANCE}",
                 shown(text)
             );
-            return Err(NameError { reason, suggestion: suggest(text).filter(|name| name.len() <= MAX_INSTANCE) });
+            let fits = |name: String| if Self::parse(&name).is_ok() { name } else { format!("{name}-api") };
+            return Err(NameError { reason, suggestion: suggest(text, MAX_INSTANCE).map(fits) });
         }
         let snake = kebab.replace('-', "_");
-        if KEYWORDS.contains(&snake.as_str()) {
-            let reason = format!("`{text}` cannot be the name of an integration: it is a keyword of Rust");
-            return Err(NameError { reason, suggestion: Some(format!("{kebab}-api")) });
-        }
-        Ok(Self(snake))
+        let taken = match snake.as_str() {
+            name if KEYWORDS.contains(&name) => "a keyword of Rust",
+            name if DEVICES.contains(&name) => "a device on Windows",
+            "kit" => "the library that the project is built on",
+            _ => return Ok(Self(snake)),
+        };
+        let reason = format!("`{text}` cannot be the name of an integration: it is {taken}");
+        Err(NameError { reason, suggestion: Some(format!("{kebab}-api")) })
     }
 
     /// `acme_crm`.
@@ -141,17 +150,18 @@ fn is_kebab(text: &str) -> bool {
 
 /// What was typed, short and without control characters.
 fn shown(text: &str) -> String {
-    let short: String = text.chars().filter(|c| !c.is_control()).take(40).collect();
-    if short.chars().count() < text.chars().count() { format!("{short}…") } else { short }
+    let plain: String = text.chars().filter(|c| !c.is_control()).collect();
+    let short: String = plain.chars().take(40).collect();
+    if short.len() < plain.len() { format!("{short}…") } else { short }
 }
 
 /// The nearest name that fits, if anything is left of the text.
-fn suggest(text: &str) -> Option<String> {
+fn suggest(text: &str, max: usize) -> Option<String> {
     let lower = text.to_lowercase();
     let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let joined = words.join("-");
     let mut name = joined.trim_start_matches(|c: char| !c.is_ascii_lowercase()).to_owned();
-    name.truncate(MAX_INSTANCE);
+    name.truncate(max);
     let name = name.trim_end_matches('-').to_owned();
     is_kebab(&name).then_some(name)
 }
@@ -160,7 +170,11 @@ fn suggest(text: &str) -> Option<String> {
 pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(text, candidate), candidate))
+        .map(|candidate| {
+            // `docker-compose` means `compose`, however far apart they look.
+            let inside = candidate.len() > 2 && text.contains(candidate);
+            (if inside { 0.99 } else { strsim::jaro_winkler(text, candidate) }, candidate)
+        })
         .filter(|(score, _)| *score > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)

@@ -21,8 +21,10 @@ pub trait Prompter {
 /// The person at the terminal.
 pub struct Tty;
 
+/// On Ctrl-C the terminal library both raises the signal and returns: whichever comes first shows the cursor again.
 fn cancelled(error: dialoguer::Error) -> anyhow::Error {
     let dialoguer::Error::IO(error) = error;
+    let _ = console::Term::stderr().show_cursor();
     match error.kind() {
         std::io::ErrorKind::Interrupted => Cancelled.into(),
         _ => anyhow::Error::new(error).context("failed to ask on the terminal"),

@@ -19,7 +19,6 @@ struct Context<'a> {
     mcpkit_version: &'a str,
     name: &'a str,
     krate: String,
-    env: String,
     http: bool,
     stdio: bool,
     transport_features: &'a [&'a str],
@@ -43,18 +42,8 @@ struct Api<'a> {
 }
 
 /// Names that a template may use at its top level.
-pub const KEYS: &[&str] = &[
-    "api",
-    "env",
-    "http",
-    "instance",
-    "integrations",
-    "krate",
-    "mcpkit_version",
-    "name",
-    "stdio",
-    "transport_features",
-];
+pub const KEYS: &[&str] =
+    &["api", "http", "instance", "integrations", "krate", "mcpkit_version", "name", "stdio", "transport_features"];
 
 /// The engine with our delimiters: the usual ones clash with Rust, CI expressions and shell.
 pub fn environment() -> Result<Environment<'static>> {
@@ -95,7 +84,7 @@ pub fn render(answers: &Answers) -> Result<Tree> {
         let settings = format!("config/integrations/{}.toml", integration.instance);
         renderer.add("project/config/integration.toml.j2", &settings, Class::Seeded, Some(integration))?;
     }
-    renderer.put("Cargo.lock", Class::Structural, cargo_lock::render(&answers.name))?;
+    renderer.put("Cargo.lock", Class::Structural, cargo_lock::render(&answers.name, answers.http()))?;
     renderer.put(manifest::PATH, Class::Structural, manifest::write(answers))?;
     Ok(renderer.tree)
 }
@@ -154,7 +143,6 @@ fn context<'a>(answers: &'a Answers, integration: Option<&'a Integration>) -> Co
         mcpkit_version: env!("CARGO_PKG_VERSION"),
         name: answers.name.as_str(),
         krate: answers.name.krate(),
-        env: answers.name.krate().to_ascii_uppercase(),
         http: answers.http(),
         stdio: answers.stdio(),
         transport_features: match (answers.http(), answers.stdio()) {

@@ -4,6 +4,7 @@
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -77,9 +78,13 @@ impl Ui {
         Self { json: global.json, quiet: global.quiet, verbose: global.verbose, diff: global.diff }
     }
 
-    /// Text for standard output. A reader that has left is not an error.
-    pub fn data(&self, text: &str) {
-        let _ = anstream::stdout().lock().write_all(text.as_bytes());
+    /// Text for standard output. A reader that has left is not an error; a full disk is.
+    pub fn data(&self, text: &str) -> Result<()> {
+        let mut stdout = anstream::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.context("failed to write to standard output"),
+        }
     }
 
     /// A line for the person.
@@ -95,7 +100,7 @@ impl Ui {
     }
 
     /// Shows a plan: a line a file with `-v` or `--dry-run`, unified diffs with `--diff`.
-    pub fn plan(&self, plan: &Plan, dry_run: bool) {
+    pub fn plan(&self, plan: &Plan, dry_run: bool) -> Result<()> {
         if !self.json && (self.verbose || dry_run) && !self.diff {
             for change in shown(plan) {
                 let line = format!("  {} {:9} {}", change.action.glyph(), change.action.as_str(), change.path);
@@ -111,15 +116,15 @@ impl Ui {
                 };
                 let (old, new) = (name(&change.before, "a"), name(&change.after, "b"));
                 let text = TextDiff::from_lines(before, after).unified_diff().header(&old, &new).to_string();
-                self.data(&text);
+                self.data(&text)?;
             }
         }
+        Ok(())
     }
 
     /// Prints `report` as JSON.
-    pub fn report(&self, report: &Report) {
-        let text = serde_json::to_string(report).unwrap_or_default();
-        self.data(&format!("{text}\n"));
+    pub fn report(&self, report: &Report) -> Result<()> {
+        self.data(&format!("{}\n", serde_json::to_string(report)?))
     }
 
     /// Prints an error: `error: failed to …: cause`, a blank line, `hint: …`.

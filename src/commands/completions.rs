@@ -10,6 +10,6 @@ use crate::ui::Ui;
 pub(super) fn run(shell: clap_complete::Shell, ui: &Ui) -> Result<Exit> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "mcpkit", &mut script);
-    ui.data(&String::from_utf8_lossy(&script));
+    ui.data(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

@@ -19,15 +19,15 @@ pub(super) fn run(what: Option<Listing>, ui: &Ui) -> Result<Exit> {
     if ui.json {
         let rows = |items: &[Item]| items.iter().map(|item| json!({"id": item.id, "summary": item.summary})).collect();
         let object: Map<String, Value> = chosen.map(|(_, name, items)| ((*name).to_owned(), rows(items))).collect();
-        ui.data(&format!("{}\n", Value::Object(object)));
+        ui.data(&format!("{}\n", Value::Object(object)))?;
         return Ok(Exit::Done);
     }
     for (n, (_, name, items)) in chosen.enumerate() {
         if what.is_none() {
-            ui.data(&format!("{}{name}\n", if n == 0 { "" } else { "\n" }));
+            ui.data(&format!("{}{name}\n", if n == 0 { "" } else { "\n" }))?;
         }
         let indent = if what.is_none() { "  " } else { "" };
-        items.iter().for_each(|item| ui.data(&format!("{indent}{:10} {}\n", item.id, item.summary)));
+        items.iter().try_for_each(|item| ui.data(&format!("{indent}{:10} {}\n", item.id, item.summary)))?;
     }
     Ok(Exit::Done)
 }

@@ -20,6 +20,6 @@ pub fn run(cli: Cli, ui: &Ui) -> Result<Exit> {
         Command::New(new) => new::run(&new, &cli.global, ui),
         Command::List { what } => list::run(what, ui),
         Command::Completions { shell } => completions::run(shell, ui),
-        Command::Man { folder } => man::run(&folder, ui),
+        Command::Man { folder } => man::run(&folder, cli.global.dry_run, ui),
     }
 }

@@ -29,26 +29,26 @@ pub(super) fn run(new: &New, global: &Global, ui: &Ui) -> Result<Exit> {
     let target = lock::with_bookkeeping(&rendered)?;
     let user = if new.here { existing(&root, &target)? } else { Tree::default() };
     let plan = plan(&Tree::default(), &user, &target);
-    ui.plan(&plan, global.dry_run);
+    ui.plan(&plan, global.dry_run)?;
 
     let mut notes = Vec::new();
-    let in_the_way: Vec<String> = plan.conflicts().map(|change| change.path.to_string()).collect();
-    if !global.dry_run {
+    if global.dry_run {
+        apply::check(&plan)?;
+    } else {
         interrupt::install();
         let mut made = None;
         let wants_git = !new.no_git && !git::is_inside(&std::path::absolute(&root)?);
-        if new.here {
-            apply::apply(&root, &plan)?;
+        let repository = |folder: &Path| {
             if wants_git {
-                made = Some(git::init(&root)?);
+                let paths: Vec<&str> = plan.effective().map(|change| change.path.as_str()).collect();
+                made = Some(git::init(folder, &paths)?);
             }
+            Ok(())
+        };
+        if new.here {
+            apply::apply(&root, &plan, repository)?;
         } else {
-            apply::create(&root, &plan, |staging| {
-                if wants_git {
-                    made = Some(git::init(staging)?);
-                }
-                Ok(())
-            })?;
+            apply::create(&root, &plan, repository)?;
         }
         if !new.no_git {
             match made.unwrap_or(Made::Inside) {
@@ -63,50 +63,53 @@ pub(super) fn run(new: &New, global: &Global, ui: &Ui) -> Result<Exit> {
     let report = Report {
         schema: 1,
         command: "new",
-        root: root.display().to_string(),
+        root: std::path::absolute(&root)?.display().to_string(),
         version: Versions { from: None, to: env!("CARGO_PKG_VERSION") },
         changes: ui::lines(&plan),
-        conflicts: in_the_way,
+        conflicts: Vec::new(),
         notes,
-        next: next(new, &root, &answers),
+        next: next(new, global, &root, &answers),
     };
     if ui.json {
-        ui.report(&report);
+        ui.report(&report)?;
     } else {
-        let files = report.changes.iter().filter(|line| line.action == Action::Create).count();
-        tell(ui, new, global, &answers, &report, files);
+        tell(ui, new, global, &answers, &root, &report);
     }
     Ok(Exit::Done)
 }
 
-fn tell(ui: &Ui, new: &New, global: &Global, answers: &Answers, report: &Report, files: usize) {
+fn tell(ui: &Ui, new: &New, global: &Global, answers: &Answers, root: &Path, report: &Report) {
     let instances: Vec<&str> = answers.integrations.iter().map(|integration| integration.instance.as_str()).collect();
+    let files = report.changes.iter().filter(|line| line.action == Action::Create).count();
     let verb = if global.dry_run { "would make" } else { "made" };
-    ui.done(&format!("{verb} `{}`: {files} files, integrations: {}", report.root, instances.join(", ")));
+    ui.done(&format!("{verb} `{}`: {files} files, integrations: {}", root.display(), instances.join(", ")));
     report.notes.iter().for_each(|note| ui.note(&format!("note: {note}")));
-    let place = new.path.as_deref().unwrap_or(answers.name.as_str());
-    let mut command = vec!["mcpkit".to_owned(), "new".to_owned(), place.to_owned()];
+    let mut command = vec!["mcpkit".to_owned()];
+    if let Some(folder) = &global.directory {
+        command.extend(["-C".to_owned(), folder.display().to_string()]);
+    }
+    command.extend(["new".to_owned(), new.path.clone().unwrap_or_else(|| answers.name.to_string())]);
     command.extend(answers.flags());
-    command.extend(
-        [("--here", new.here), ("--no-git", new.no_git), ("--yes", true)]
-            .into_iter()
-            .filter(|f| f.1)
-            .map(|f| f.0.to_owned()),
-    );
+    let switches = [("--here", new.here), ("--no-git", new.no_git), ("--yes", true)];
+    command.extend(switches.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()));
     let quoted: Vec<String> = command.iter().map(|word| quote(word)).collect();
     ui.note(&format!("\nthe same again, without questions:\n  {}", quoted.join(" ")));
     ui.note("\nnext:");
     report.next.iter().for_each(|line| ui.note(&format!("  {line}")));
 }
 
-fn next(new: &New, root: &Path, answers: &Answers) -> Vec<String> {
+fn next(new: &New, global: &Global, root: &Path, answers: &Answers) -> Vec<String> {
     let mut next = Vec::new();
-    if !new.here {
-        next.push(format!("cd {}", quote(&root.display().to_string())));
-    }
-    next.push("cargo run -- dev".to_owned());
-    next.push("cargo test".to_owned());
-    if new.here {
+    // Seen from where the command was typed, not from the folder that `-C` led into.
+    let place = match (&global.directory, new.here) {
+        (Some(folder), true) => Some(folder.clone()),
+        (Some(folder), false) => Some(folder.join(root)),
+        (None, false) => Some(root.to_owned()),
+        (None, true) => None,
+    };
+    next.extend(place.map(|place| format!("cd {}", quote(&place.display().to_string()))));
+    next.extend(["cargo run -- dev", "cargo test"].map(str::to_owned));
+    if next.len() < 3 {
         next.push(format!("cargo run -- --help   # the operator's commands of {}", answers.name));
     }
     next
@@ -150,23 +153,33 @@ fn place(new: &New) -> Result<(PathBuf, ProjectName)> {
         }
         (None, false) => bail!(Failure::new("the project has no name", "for example `mcpkit new acme-ads`")),
     };
+    if path.file_name().is_none() && !path.components().any(|component| component == Component::ParentDir) {
+        bail!(Failure::new("the project has no name", "give one, or use `--here` to fill this folder"));
+    }
     if path.components().any(|component| component == Component::ParentDir) {
         bail!(Failure::new("a path with `..` is not accepted", "give the folder itself, or use `-C FOLDER`"));
     }
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let name = parse(&name)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| parent.exists() && !parent.is_dir()) {
+        let message = format!("`{}` is a file, not a folder", parent.display());
+        bail!(Failure::new(message, "give a path whose folders exist"));
+    }
     if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
         let message = format!("there is no folder `{}`", parent.display());
         bail!(Failure::new(message, format!("make it with `mkdir -p {}`", quote(&parent.display().to_string()))));
     }
-    let occupied = match std::fs::read_dir(&path) {
-        Ok(mut entries) => entries.next().is_some(),
-        Err(_) => path.symlink_metadata().is_ok(),
-    };
-    if occupied {
-        let message = format!("`{}` exists and is not empty", path.display());
-        bail!(Failure::new(message, "choose another name, or use `--here` inside it"));
+    match std::fs::read_dir(&path).map(|mut entries| entries.next().is_some()) {
+        Ok(true) => {
+            let message = format!("`{}` exists and is not empty", path.display());
+            bail!(Failure::new(message, "choose another name, or use `--here` inside it"));
+        }
+        Err(_) if path.symlink_metadata().is_ok() => {
+            let message = format!("`{}` exists and is not a folder", path.display());
+            bail!(Failure::new(message, "choose another name, or move it away"));
+        }
+        _ => {}
     }
     Ok((path, name))
 }
@@ -186,7 +199,10 @@ fn existing(root: &Path, target: &Tree) -> Result<Tree> {
         let text = match std::fs::read(path.under(root)) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("failed to read `{path}`")),
+            Err(error) => {
+                let message = format!("failed to read `{path}`: {error}");
+                bail!(Failure::new(message, "move away what stands in its place, or choose an empty folder"));
+            }
         };
         let path = RelPath::parse(path.as_str())?;
         tree.insert(path, Entry { class: Class::Seeded, executable: false, text })?;

@@ -15,6 +15,12 @@ pub fn read(folder: &Path) -> Disk {
     found
 }
 
+/// The paths at which two folders differ.
+pub fn differences<'a>(one: &'a Disk, other: &'a Disk) -> Vec<&'a String> {
+    let paths = one.keys().chain(other.keys().filter(|path| !one.contains_key(*path)));
+    paths.filter(|path| one.get(*path) != other.get(*path)).collect()
+}
+
 /// Names in `folder`, sorted.
 pub fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =

@@ -3,3 +3,11 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+
+mod clients;
+mod edge;
+mod harness;
+mod life;
+mod operator;
+mod stdio;
+mod wire;

@@ -19,8 +19,8 @@ impl Sandbox for ApiSandbox {
         if request.header(KEY_HEADER) != Some(&format!("{KEY_PREFIX}{KEY}")) {
             return HttpResponse::json(401, &json!({"error": "unauthorized"}));
         }
-        // The base URL may have a path of its own in front.
-        let Some((_, rest)) = request.url.path().split_once(COLLECTION) else {
+        // The base URL may have a path of its own in front, even one that looks like the collection.
+        let Some((_, rest)) = request.url.path().rsplit_once(COLLECTION) else {
             return HttpResponse::json(404, &json!({"error": "not found"}));
         };
         match (request.method, rest.trim_matches('/')) {

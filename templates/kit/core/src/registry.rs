@@ -192,7 +192,7 @@ fn check_name(name: &str, wrong: &mut Vec<String>) {
 fn fill(text: &str, instance: &str, siblings: &[&str]) -> String {
     siblings
         .iter()
-        .fold(text.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &format!("{instance}_{name}")))
+        .fold(text.to_owned(), |text, name| text.replace(&["{", name, "}"].concat(), &format!("{instance}_{name}")))
 }
 
 fn mount_tool(tool: &Tool, integration: &Arc<Mounted>, siblings: &[&str]) -> MountedTool {

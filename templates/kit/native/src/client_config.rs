@@ -2,6 +2,8 @@
 //! What to paste into which client. Keys are named by an environment variable wherever the client can read one: a
 //! configuration file is soon shared, and then the key with it.
 
+use std::collections::BTreeMap;
+
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -38,40 +40,43 @@ pub enum Route {
         command: String,
         /// Arguments.
         args: Vec<String>,
+        /// Environment: clients start the program with next to none of their own.
+        env: BTreeMap<String, String>,
     },
 }
 
 /// The configuration of `client` for the server `name`, and where it goes. `None` if the client has no such route.
 pub fn write(client: Client, name: &str, route: &Route) -> Option<(&'static str, String)> {
     let config = match (client, route) {
-        (Client::ClaudeDesktop, Route::Stdio { command, args }) => (
+        (Client::ClaudeDesktop, Route::Stdio { command, args, env }) => (
             "claude_desktop_config.json (Claude Desktop → Settings → Developer → Edit Config)",
-            pretty(&json!({"mcpServers": {name: {"command": command, "args": args}}})),
+            pretty(&json!({"mcpServers": {name: process(command, args, env)}})),
         ),
         (Client::ClaudeDesktop, Route::Http { .. }) => return None,
         (Client::ClaudeCode, Route::Http { url, variable }) => {
-            let server = json!({"type": "http", "url": url, "headers": bearer(&format!("${{{variable}}}"))});
+            let server = json!({"type": "http", "url": url, "headers": bearer(&["${", variable, "}"].concat())});
             (".mcp.json", pretty(&json!({"mcpServers": {name: server}})))
         }
-        (Client::ClaudeCode, Route::Stdio { command, args }) => {
-            (".mcp.json", pretty(&json!({"mcpServers": {name: {"command": command, "args": args}}})))
+        (Client::ClaudeCode, Route::Stdio { command, args, env }) => {
+            (".mcp.json", pretty(&json!({"mcpServers": {name: process(command, args, env)}})))
         }
         (Client::Cursor, Route::Http { url, variable }) => {
             let server = json!({"url": url, "headers": bearer(&format!("${{env:{variable}}}"))});
             (".cursor/mcp.json", pretty(&json!({"mcpServers": {name: server}})))
         }
-        (Client::Cursor, Route::Stdio { command, args }) => {
-            (".cursor/mcp.json", pretty(&json!({"mcpServers": {name: {"command": command, "args": args}}})))
+        (Client::Cursor, Route::Stdio { command, args, env }) => {
+            (".cursor/mcp.json", pretty(&json!({"mcpServers": {name: process(command, args, env)}})))
         }
         (Client::Vscode, Route::Http { url, .. }) => {
             let input = json!({"type": "promptString", "id": "key", "description": format!("{name} API key"), "password": true});
             let server = json!({"type": "http", "url": url, "headers": bearer("${input:key}")});
             (".vscode/mcp.json", pretty(&json!({"inputs": [input], "servers": {name: server}})))
         }
-        (Client::Vscode, Route::Stdio { command, args }) => (
-            ".vscode/mcp.json",
-            pretty(&json!({"servers": {name: {"type": "stdio", "command": command, "args": args}}})),
-        ),
+        (Client::Vscode, Route::Stdio { command, args, env }) => (".vscode/mcp.json", {
+            let mut server = process(command, args, env);
+            server["type"] = "stdio".into();
+            pretty(&json!({"servers": {name: server}}))
+        }),
         (Client::Codex, route) => ("~/.codex/config.toml", codex(name, route)),
         (Client::Langgraph, route) => ("your Python code (pip install langchain-mcp-adapters)", langgraph(name, route)),
     };
@@ -80,6 +85,14 @@ pub fn write(client: Client, name: &str, route: &Route) -> Option<(&'static str,
 
 fn bearer(reference: &str) -> Value {
     json!({"Authorization": format!("Bearer {reference}")})
+}
+
+fn process(command: &str, args: &[String], env: &BTreeMap<String, String>) -> Value {
+    let mut server = json!({"command": command, "args": args});
+    if !env.is_empty() {
+        server["env"] = json!(env);
+    }
+    server
 }
 
 fn pretty(value: &Value) -> String {
@@ -96,35 +109,40 @@ fn codex(name: &str, route: &Route) -> String {
         Route::Http { url, variable } => {
             format!("url = {}\nbearer_token_env_var = {}", literal(url), literal(variable))
         }
-        Route::Stdio { command, args } => format!("command = {}\nargs = {}", literal(command), literal(args)),
+        Route::Stdio { command, args, env } => {
+            let pairs: Vec<String> = env.iter().map(|(name, value)| format!("{name} = {}", literal(value))).collect();
+            let env = if pairs.is_empty() { String::new() } else { format!("\nenv = {{ {} }}", pairs.join(", ")) };
+            format!("command = {}\nargs = {}{env}", literal(command), literal(args))
+        }
     };
     format!("[mcp_servers.{name}]\n{body}")
 }
 
 fn langgraph(name: &str, route: &Route) -> String {
-    let (import, server) = match route {
-        Route::Http { url, variable } => (
-            "import os\n\n",
-            format!(
-                "{{\n        \"transport\": \"streamable_http\",\n        \"url\": {},\n        \
-                 \"headers\": {{\"Authorization\": f\"Bearer {{os.environ['{variable}']}}\"}},\n    }}",
-                literal(url)
-            ),
-        ),
-        Route::Stdio { command, args } => (
-            "",
-            format!(
-                "{{\n        \"transport\": \"stdio\",\n        \"command\": {},\n        \"args\": {},\n    }}",
-                literal(command),
-                literal(args)
-            ),
-        ),
+    let (import, fields) = match route {
+        Route::Http { url, variable } => {
+            let key = format!("{{\"Authorization\": f\"Bearer {{os.environ['{variable}']}}\"}}");
+            let fields = [("transport", literal(&"streamable_http")), ("url", literal(url)), ("headers", key)];
+            ("import os\n\n", fields.to_vec())
+        }
+        Route::Stdio { command, args, env } => {
+            let mut fields =
+                vec![("transport", literal(&"stdio")), ("command", literal(command)), ("args", literal(args))];
+            if !env.is_empty() {
+                fields.push(("env", literal(env)));
+            }
+            ("", fields)
+        }
     };
-    format!(
-        "{import}from langchain_mcp_adapters.client import MultiServerMCPClient\n\n\
-         client = MultiServerMCPClient({{\n    {}: {server},\n}})\ntools = await client.get_tools()",
-        literal(&name)
-    )
+    let lines: String = fields.iter().map(|(key, value)| format!("        \"{key}\": {value},\n")).collect();
+    let server = ["    ", &literal(&name), ": {\n", &lines, "    },\n"].concat();
+    [
+        import,
+        "from langchain_mcp_adapters.client import MultiServerMCPClient\n\nclient = MultiServerMCPClient({\n",
+        &server,
+        "})\ntools = await client.get_tools()",
+    ]
+    .concat()
 }
 
 #[cfg(test)]
@@ -157,9 +175,14 @@ mod tests {
 
     #[test]
     fn codex_gets_toml() {
-        let route =
-            Route::Stdio { command: "/bin/acme".into(), args: vec!["stdio".into(), "--tenant".into(), "a".into()] };
+        let route = Route::Stdio {
+            command: "/bin/acme".into(),
+            args: vec!["stdio".into(), "--tenant".into(), "a".into()],
+            env: BTreeMap::from([("MCP__VAULT__KEK_FILE".to_owned(), "/etc/acme/kek".to_owned())]),
+        };
         let (_, text) = write(Client::Codex, "acme", &route).unwrap();
-        assert_eq!(text, "[mcp_servers.acme]\ncommand = \"/bin/acme\"\nargs = [\"stdio\",\"--tenant\",\"a\"]");
+        let expected = "[mcp_servers.acme]\ncommand = \"/bin/acme\"\nargs = [\"stdio\",\"--tenant\",\"a\"]\n\
+                        env = { MCP__VAULT__KEK_FILE = \"/etc/acme/kek\" }";
+        assert_eq!(text, expected);
     }
 }

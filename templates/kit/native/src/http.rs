@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::serve::ListenerExt as _;
 use kit::boot::Kit;
 use kit::inbound::AuthError;
@@ -32,9 +32,11 @@ pub const PATH: &str = "/mcp";
 /// Readiness is answered within this, store or no store.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Clone)]
+/// What every request needs. Behind one `Arc`: a layer around the protocol's service would clone that service, its lists
+/// of hosts and origins included, for each request.
 struct Edge {
     kit: Arc<Kit>,
+    mcp: StreamableHttpService<McpServer, NeverSessionManager>,
     draining: Arc<AtomicBool>,
 }
 
@@ -64,13 +66,12 @@ impl Http {
             .with_cancellation_token(protocol.child_token());
         let mcp =
             StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
-        let edge = Edge { kit, draining: draining.clone() };
+        let edge = Arc::new(Edge { kit, mcp, draining: draining.clone() });
         let router = Router::new()
-            .route_service(PATH, mcp)
-            .layer(middleware::from_fn_with_state(edge.clone(), authenticate))
+            .route(PATH, any(answer))
             .route("/health/live", get(|| async { "live\n" }))
-            .route("/health/ready", get(ready).with_state(edge.clone()))
-            .layer(middleware::from_fn_with_state(edge, close_while_draining));
+            .route("/health/ready", get(ready))
+            .with_state(edge);
         Self { router, draining, protocol, grace: settings.grace, drain: settings.drain }
     }
 
@@ -130,7 +131,8 @@ fn allowed(settings: &Settings) -> (Vec<String>, Vec<String>) {
     (hosts, origins)
 }
 
-async fn authenticate(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+/// Verifies the caller and hands the request to the protocol.
+async fn answer(State(edge): State<Arc<Edge>>, mut request: Request) -> Response {
     let presented = request
         .headers()
         .get(header::AUTHORIZATION)
@@ -142,15 +144,21 @@ async fn authenticate(State(edge): State<Edge>, mut request: Request, next: Next
         Some(key) => edge.kit.authenticator.api_key(key).await,
         None => Err(AuthError::Missing),
     };
-    match verified {
+    let mut response = match verified {
         Ok(tenant) => {
             // Nothing below needs the key any more, so nothing below can log it.
             request.headers_mut().remove(header::AUTHORIZATION);
             request.extensions_mut().insert(tenant);
-            next.run(request).await
+            Box::pin(edge.mcp.handle(request)).await.map(Body::new)
         }
         Err(error) => turned_away(error),
+    };
+    // While draining, each answer asks its client to open a new connection, which then reaches another replica. A client
+    // that kept the old one would meet its end with a request half sent.
+    if edge.draining.load(Ordering::Relaxed) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    response
 }
 
 /// The outside learns whether to send a key, to get a new one, or to come back; never which part was wrong.
@@ -171,7 +179,7 @@ fn turned_away(error: AuthError) -> Response {
     response
 }
 
-async fn ready(State(edge): State<Edge>) -> Response {
+async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     if edge.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
@@ -179,16 +187,6 @@ async fn ready(State(edge): State<Edge>) -> Response {
         Ok(Ok(())) => (StatusCode::OK, "ready\n").into_response(),
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
     }
-}
-
-/// While draining, each answer asks its client to open a new connection, which then reaches another replica. A client
-/// that kept the old one would meet its end with a request half sent.
-async fn close_while_draining(State(edge): State<Edge>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    if edge.draining.load(Ordering::Relaxed) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 /// Binds `address`, with the command that frees it in the error.

@@ -1,7 +1,6 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What can be typed. No logic beyond the types.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +46,7 @@ pub(super) enum Command {
     /// Bring the store up to date
     Migrate,
     /// Ask the server on this machine whether it is ready
+    #[cfg(feature = "http")]
     Healthcheck,
     /// Print what to paste into a client
     ClientConfig(ClientConfig),
@@ -57,7 +57,7 @@ pub(super) struct Dev {
     /// Address to listen on; loopback only
     #[cfg(feature = "http")]
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
-    pub(super) bind: SocketAddr,
+    pub(super) bind: std::net::SocketAddr,
     /// Serve a local client over standard input and output instead
     #[cfg(feature = "stdio")]
     #[arg(long)]

@@ -1,6 +1,9 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `client-config`.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use anyhow::bail;
 use kit::App;
 
@@ -10,16 +13,14 @@ use crate::failure::Hinted;
 use crate::out;
 use crate::settings::Settings;
 
-pub(super) fn run(app: &App, settings: &Settings, command: &args::ClientConfig) -> anyhow::Result<()> {
+pub(super) fn run(app: &App, settings: &Settings, folder: &Path, command: &args::ClientConfig) -> anyhow::Result<()> {
     let route = match &command.stdio {
         Some(tenant) => {
-            let program = std::env::current_exe()?;
-            let config = std::path::absolute("config")?;
+            let config = std::path::absolute(folder)?.display().to_string();
             Route::Stdio {
-                command: program.display().to_string(),
-                args: ["stdio", "--tenant", tenant, "--config", &config.display().to_string()]
-                    .map(str::to_owned)
-                    .to_vec(),
+                command: std::env::current_exe()?.display().to_string(),
+                args: ["stdio", "--tenant", tenant, "--config", &config].map(str::to_owned).to_vec(),
+                env: environment(settings)?,
             }
         }
         None => {
@@ -40,4 +41,16 @@ pub(super) fn run(app: &App, settings: &Settings, command: &args::ClientConfig) 
         out::note(&format!("\n{variable} holds a key from `{} key create --tenant NAME`", app.name()));
     }
     Ok(())
+}
+
+/// What the server must know and the client does not pass on: a client starts it in a folder and an environment of the
+/// client's choosing. Paths only; the key itself stays in its file.
+fn environment(settings: &Settings) -> anyhow::Result<BTreeMap<String, String>> {
+    let database = std::path::absolute(&settings.database)?;
+    let mut environment = BTreeMap::new();
+    environment.insert("MCP__STORAGE__DATABASE_URL".to_owned(), format!("sqlite:{}", database.display()));
+    if let Some(kek) = &settings.kek_file {
+        environment.insert("MCP__VAULT__KEK_FILE".to_owned(), std::path::absolute(kek)?.display().to_string());
+    }
+    Ok(environment)
 }

@@ -1,8 +1,6 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! `dev` on the command line: what it prints, and over which transport it serves.
 
-use std::sync::Arc;
-
 use anyhow::Context as _;
 use kit::App;
 use kit::boot::Kit;
@@ -55,7 +53,7 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
         drain: std::time::Duration::from_secs(2),
         ..settings.clone()
     };
-    Ok(Http::new(Arc::new(kit), &settings).serve(listener, crate::signal::shutdown()).await?)
+    Ok(Http::new(std::sync::Arc::new(kit), &settings).serve(listener, crate::signal::shutdown()).await?)
 }
 
 #[cfg(feature = "http")]
@@ -92,7 +90,9 @@ fn announce_stdio(kit: &Kit, command: &args::Dev) -> anyhow::Result<()> {
     list_tools(kit);
     out::note("\npaste into a terminal (Claude Code):\n");
     out::note(&format!("  claude mcp add {name} -- {program} {}", args.join(" ")));
-    if let Some((place, text)) = write(Client::ClaudeDesktop, name, &Route::Stdio { command: program, args }) {
+    if let Some((place, text)) =
+        write(Client::ClaudeDesktop, name, &Route::Stdio { command: program, args, env: Default::default() })
+    {
         out::note(&format!("\nor into {place}:\n\n  {}", text.replace('\n', "\n  ")));
     }
     Ok(())

@@ -6,6 +6,7 @@ mod args;
 mod check;
 mod client_config;
 mod dev;
+#[cfg(feature = "http")]
 mod healthcheck;
 mod operator;
 
@@ -62,8 +63,9 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
             out::note("the store is up to date");
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(feature = "http")]
         Command::Healthcheck => healthcheck::run(load()?.bind).map(done),
-        Command::ClientConfig(command) => client_config::run(app, &load()?, &command).map(done),
+        Command::ClientConfig(command) => client_config::run(app, &load()?, &args.config, &command).map(done),
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Connection(command) => {

@@ -101,6 +101,71 @@ fn protocol_error(failure: Failure, unknown: ErrorData) -> ErrorData {
     }
 }
 
+/// The calls themselves. The handler boxes them: rmcp keeps one future for whatever a request asks, as large as the
+/// largest of all, and moves it several times.
+impl McpServer {
+    async fn tool(
+        &self,
+        request: CallToolRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let mut arguments = request.arguments.unwrap_or_default();
+        let tenant = self.0.who.identify(&self.0.kit, &ctx, Some(&mut arguments)).await?;
+        let result = self.0.kit.pipeline.tool(&tenant, &request.name, Value::Object(arguments), caller(&ctx)).await;
+        let unknown = || ErrorData::invalid_params("tool not found", None);
+        let mut result = match result {
+            Ok(answer) => convert::answer(answer),
+            Err(Failure::Tool(error)) => convert::tool_error(&error),
+            Err(failure) => return Err(protocol_error(failure, unknown())),
+        };
+        result.meta = self.meta(&ctx);
+        Ok(result.into())
+    }
+
+    async fn prompt(
+        &self,
+        request: GetPromptRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        let tenant = self.0.who.identify(&self.0.kit, &ctx, None).await?;
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let messages = match self.0.kit.pipeline.prompt(&tenant, &request.name, arguments, caller(&ctx)).await {
+            Ok(messages) => messages,
+            Err(Failure::Tool(error)) if error.kind() == kit::error::ErrorKind::InvalidArguments => {
+                return Err(ErrorData::invalid_params(error.to_string(), None));
+            }
+            Err(failure) => {
+                return Err(protocol_error(failure, ErrorData::invalid_params("prompt not found", None)));
+            }
+        };
+        let mut result = GetPromptResult::new(messages.iter().map(convert::message).collect());
+        result.meta = self.meta(&ctx);
+        Ok(result.into())
+    }
+
+    async fn resource(
+        &self,
+        request: ReadResourceRequestParams,
+        ctx: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let tenant = self.0.who.identify(&self.0.kit, &ctx, None).await?;
+        // Before 2026-07-28 the code was -32002, which the newer revision forbids.
+        let unknown = || match modern(&ctx) {
+            true => ErrorData::invalid_params("resource not found", None),
+            false => ErrorData::resource_not_found("resource not found", None),
+        };
+        let read = self.0.kit.pipeline.resource(&tenant, &request.uri, caller(&ctx)).await;
+        let (media_type, text) = read.map_err(|failure| protocol_error(failure, unknown()))?;
+        let mut result = ReadResourceResult::new(vec![convert::contents(&request.uri, media_type, text)]);
+        if modern(&ctx) {
+            // Read afresh each time: it holds what the upstream says now.
+            result = result.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
+            result.meta = self.meta(&ctx);
+        }
+        Ok(result.into())
+    }
+}
+
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
         self.0.info.clone()
@@ -169,65 +234,28 @@ impl ServerHandler for McpServer {
         Ok(list)
     }
 
-    async fn call_tool(
+    fn call_tool(
         &self,
         request: CallToolRequestParams,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let mut arguments = request.arguments.unwrap_or_default();
-        let tenant = self.0.who.identify(&self.0.kit, &ctx, Some(&mut arguments)).await?;
-        let result = self.0.kit.pipeline.tool(&tenant, &request.name, Value::Object(arguments), caller(&ctx)).await;
-        let unknown = || ErrorData::invalid_params("tool not found", None);
-        let mut result = match result {
-            Ok(answer) => convert::answer(answer),
-            Err(Failure::Tool(error)) => convert::tool_error(&error),
-            Err(failure) => return Err(protocol_error(failure, unknown())),
-        };
-        result.meta = self.meta(&ctx);
-        Ok(result.into())
+    ) -> impl Future<Output = Result<CallToolResponse, ErrorData>> + Send + '_ {
+        Box::pin(self.tool(request, ctx))
     }
 
-    async fn get_prompt(
+    fn get_prompt(
         &self,
         request: GetPromptRequestParams,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<GetPromptResponse, ErrorData> {
-        let tenant = self.0.who.identify(&self.0.kit, &ctx, None).await?;
-        let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let messages = match self.0.kit.pipeline.prompt(&tenant, &request.name, arguments, caller(&ctx)).await {
-            Ok(messages) => messages,
-            Err(Failure::Tool(error)) if error.kind() == kit::error::ErrorKind::InvalidArguments => {
-                return Err(ErrorData::invalid_params(error.to_string(), None));
-            }
-            Err(failure) => {
-                return Err(protocol_error(failure, ErrorData::invalid_params("prompt not found", None)));
-            }
-        };
-        let mut result = GetPromptResult::new(messages.iter().map(convert::message).collect());
-        result.meta = self.meta(&ctx);
-        Ok(result.into())
+    ) -> impl Future<Output = Result<GetPromptResponse, ErrorData>> + Send + '_ {
+        Box::pin(self.prompt(request, ctx))
     }
 
-    async fn read_resource(
+    fn read_resource(
         &self,
         request: ReadResourceRequestParams,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<ReadResourceResponse, ErrorData> {
-        let tenant = self.0.who.identify(&self.0.kit, &ctx, None).await?;
-        // Before 2026-07-28 the code was -32002, which the newer revision forbids.
-        let unknown = || match modern(&ctx) {
-            true => ErrorData::invalid_params("resource not found", None),
-            false => ErrorData::resource_not_found("resource not found", None),
-        };
-        let read = self.0.kit.pipeline.resource(&tenant, &request.uri, caller(&ctx)).await;
-        let (media_type, text) = read.map_err(|failure| protocol_error(failure, unknown()))?;
-        let mut result = ReadResourceResult::new(vec![convert::contents(&request.uri, media_type, text)]);
-        if modern(&ctx) {
-            // Read afresh each time: it holds what the upstream says now.
-            result = result.with_ttl_ms(0).with_cache_scope(CacheScope::Private);
-            result.meta = self.meta(&ctx);
-        }
-        Ok(result.into())
+    ) -> impl Future<Output = Result<ReadResourceResponse, ErrorData>> + Send + '_ {
+        Box::pin(self.resource(request, ctx))
     }
 
     /// rmcp compares the `Mcp-Param-*` headers of a call with this schema.
