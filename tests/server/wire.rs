@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 client over `std::net`, written out so that tests decide what is on the wire: which connection a
 //! request goes over, and bytes that no client library would send. Every wait ends after [`PATIENCE`]: a server that
 //! hangs fails the test instead of stopping it. `crates/kit-native/tests` uses the same file.
+#![allow(dead_code, reason = "two suites compile this module and use their own parts")]
 
 use std::io::{self, BufRead as _, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};

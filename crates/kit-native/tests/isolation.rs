@@ -2,8 +2,8 @@
 //! the credential of every request, tells whether it led there. The database is changed behind the server's back by a
 //! second connection to its file, as somebody would who can write to the disk but does not hold the key-encryption key.
 //!
-//! What is out of reach for any such test: somebody who writes back a *whole* row with the version it had then, or a
-//! destroyed data key from a backup. `ARCHITECTURE.md` names both limits.
+//! Two things the design does not promise, and nothing here asks for: that a *whole* old row, version included, does not
+//! open when it is written back, and that a destroyed data key stays destroyed when a backup brings it back.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -385,6 +385,17 @@ async fn a_short_or_sample_key_encryption_key_is_refused() {
     }
 }
 
+/// One in 256 random keys ends with the byte of a line break. `dev` makes its key from 32 raw bytes.
+#[test]
+fn a_raw_key_that_ends_with_the_byte_of_a_line_break_is_a_key() {
+    let folder = TempFolder::new();
+    let kek = folder.path().join("kek");
+    let mut key: Vec<u8> = (100..132).collect();
+    key[31] = b'\n';
+    write_private(&kek, &key).unwrap();
+    kek_file::read(&kek).unwrap();
+}
+
 #[test]
 fn the_hint_for_a_missing_key_makes_one_that_works() {
     let error = kek_file::source(None).unwrap_err();
@@ -464,9 +475,26 @@ fn every_setting_is_in_the_generated_file_and_none_that_is_not() {
     assert_eq!(written, read);
 }
 
+/// The file of an integration with both of its forms in it: all of it is comments.
+fn integration() -> String {
+    let lines = INTEGRATION.lines().filter(|line| !line.trim_start().starts_with("{{%"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    text.replace("{{{ instance.name }}}", "crm").replace("{{{ api.base_url|toml }}}", "\"https://api.crm.example\"")
+}
+
 #[test]
 fn the_generated_file_of_an_integration_as_it_is_changes_nothing() {
-    let text = INTEGRATION.replace("{{{ instance.name }}}", "crm");
-    let settings = load(folder("", &[("crm.toml", &text)]).path(), &[]).unwrap();
+    let settings = load(folder("", &[("crm.toml", &integration())]).path(), &[]).unwrap();
     assert_eq!(settings.integrations["crm"].base_url, None);
+}
+
+#[test]
+fn every_setting_in_the_generated_file_of_an_integration_is_one() {
+    let text = integration();
+    let settings: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# ")).filter(|line| line.contains(" = ")).collect();
+    assert!(!settings.is_empty());
+    for setting in settings {
+        load(folder("", &[("crm.toml", setting)]).path(), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    }
 }

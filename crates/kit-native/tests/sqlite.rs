@@ -250,6 +250,23 @@ fn the_files_of_a_store_are_for_its_user_alone() {
     }
 }
 
+/// What is copied as "one file" must hold everything: a store that was closed leaves no write-ahead log behind.
+#[tokio::test]
+async fn a_closed_store_is_one_file_with_everything_in_it() {
+    let (folder, sql) = with_table().await;
+    for id in 0..10 {
+        insert(&sql, id).await.unwrap();
+    }
+    assert_eq!(numbers(&sql, "SELECT COUNT(*) FROM t").await, [10]);
+    drop(sql);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["test.db"]);
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(folder.path().join("test.db"), &copy).unwrap();
+    let count: i64 = Connection::open(copy).unwrap().query_row("SELECT COUNT(*) FROM t", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 10);
+}
+
 // Company.
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -303,6 +320,25 @@ async fn an_operator_process_writes_beside_a_server() {
     assert_eq!(numbers(&sql, "SELECT COUNT(*) FROM t WHERE id < 1000000").await, [mine]);
     let seen = numbers(&sql, "SELECT id FROM t WHERE id >= 1000000 ORDER BY id").await;
     assert!(theirs.iter().all(|id| seen.contains(id)), "the server reads what the operator wrote");
+}
+
+/// Operator commands are such processes: each opens the store, does one thing and closes it.
+#[tokio::test]
+async fn processes_that_come_and_go_do_not_meet_a_locked_store() {
+    let (folder, sql) = with_table().await;
+    drop(sql);
+    let mut coming_and_going = [1_000_000, 2_000_000].map(|first| Children::start(folder.path(), "reopen", first));
+    for child in &mut coming_and_going {
+        assert!(child.acknowledged().next().is_some(), "it did not start");
+    }
+    for id in 0..50 {
+        insert(&open(&folder), id).await.unwrap();
+    }
+    for child in coming_and_going {
+        let done = child.finish();
+        assert_eq!(done.len(), 50, "it ended early");
+    }
+    assert_eq!(numbers(&open(&folder), "SELECT COUNT(*) FROM t").await, [150]);
 }
 
 // Migrations.
@@ -377,7 +413,7 @@ async fn a_migration_that_fails_leaves_no_part_of_itself() {
 /// A fresh file is where two processes meet hardest: both make it, both turn it to WAL, both migrate.
 #[tokio::test]
 async fn two_processes_that_start_at_once_agree() {
-    for round in 0..10 {
+    for round in 0..40 {
         let folder = TempFolder::new();
         let mut both = [0, 1].map(|_| Children::start(folder.path(), "migrate", 0));
         for child in &mut both {
@@ -477,6 +513,12 @@ impl Children {
         numbers.inspect(|number| self.acknowledged.push(*number))
     }
 
+    /// Waits for its own end and returns everything it acknowledged in its life.
+    fn finish(mut self) -> Vec<i64> {
+        self.acknowledged().for_each(drop);
+        std::mem::take(&mut self.acknowledged)
+    }
+
     /// Kills it with SIGKILL and returns everything it acknowledged in its life.
     fn kill(mut self) -> Vec<i64> {
         self.child.kill().unwrap();
@@ -506,9 +548,17 @@ fn child() {
     let first: i64 = std::env::var("SQLITE_TEST_FIRST").unwrap().parse().unwrap();
     let path = Path::new(&folder).join("test.db");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let role = std::env::var("SQLITE_TEST_ROLE").unwrap();
     runtime.block_on(async {
+        if role == "reopen" {
+            for id in first..first + 50 {
+                insert(&Sqlite::open(&path).unwrap(), id).await.unwrap();
+                acknowledge(id);
+            }
+            return;
+        }
         let sql = Arc::new(Sqlite::open(&path).unwrap());
-        if std::env::var("SQLITE_TEST_ROLE").unwrap() == "migrate" {
+        if role == "migrate" {
             Store::new(sql).migrate(1).await.unwrap();
             acknowledge(0);
             std::future::pending::<()>().await;

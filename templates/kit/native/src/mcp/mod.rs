@@ -11,6 +11,7 @@ mod who;
 pub use who::Who;
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::sync::Arc;
 
 use kit::boot::Kit;
@@ -101,8 +102,8 @@ fn protocol_error(failure: Failure, unknown: ErrorData) -> ErrorData {
     }
 }
 
-/// The calls themselves. The handler boxes them: rmcp keeps one future for whatever a request asks, as large as the
-/// largest of all, and moves it several times.
+/// The calls themselves. The handler boxes them, and answers everything else at once: rmcp keeps one future for whatever
+/// a request asks, as large as the largest of all, and moves it several times.
 impl McpServer {
     async fn tool(
         &self,
@@ -166,6 +167,19 @@ impl McpServer {
     }
 }
 
+/// A complete list, with the hints that clients of the stateless era must get. `private`: what a caller sees may depend on
+/// who it is.
+macro_rules! list {
+    ($server:expr, $ctx:expr, $result:ident, $items:expr) => {{
+        let mut list = $result::with_all_items($items);
+        if modern(&$ctx) {
+            list = list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
+            list.meta = $server.meta(&$ctx);
+        }
+        list
+    }};
+}
+
 impl ServerHandler for McpServer {
     fn get_info(&self) -> ServerConfig {
         self.0.info.clone()
@@ -175,63 +189,45 @@ impl ServerHandler for McpServer {
         Cow::Borrowed(ProtocolVersion::KNOWN_VERSIONS)
     }
 
-    async fn discover(&self, _: RequestContext<RoleServer>) -> Result<DiscoverResult, ErrorData> {
+    fn discover(
+        &self,
+        _: RequestContext<RoleServer>,
+    ) -> impl Future<Output = Result<DiscoverResult, ErrorData>> + Send + '_ {
         let versions = self.supported_protocol_versions().into_owned();
-        Ok(DiscoverResult::from_server_info(versions, self.get_info())
-            .with_ttl_ms(DISCOVER_TTL_MS)
-            .with_cache_scope(CacheScope::Private))
+        let result = DiscoverResult::from_server_info(versions, self.get_info());
+        ready(Ok(result.with_ttl_ms(DISCOVER_TTL_MS).with_cache_scope(CacheScope::Private)))
     }
 
-    async fn list_tools(
+    fn list_tools(
         &self,
         _: Option<PaginatedRequestParams>,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        let mut list = ListToolsResult::with_all_items(self.0.tools.clone());
-        if modern(&ctx) {
-            list = list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
-            list.meta = self.meta(&ctx);
-        }
-        Ok(list)
+    ) -> impl Future<Output = Result<ListToolsResult, ErrorData>> + Send + '_ {
+        ready(Ok(list!(self, ctx, ListToolsResult, self.0.tools.clone())))
     }
 
-    async fn list_prompts(
+    fn list_prompts(
         &self,
         _: Option<PaginatedRequestParams>,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<ListPromptsResult, ErrorData> {
-        let mut list = ListPromptsResult::with_all_items(self.0.prompts.clone());
-        if modern(&ctx) {
-            list = list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
-            list.meta = self.meta(&ctx);
-        }
-        Ok(list)
+    ) -> impl Future<Output = Result<ListPromptsResult, ErrorData>> + Send + '_ {
+        ready(Ok(list!(self, ctx, ListPromptsResult, self.0.prompts.clone())))
     }
 
-    async fn list_resources(
+    fn list_resources(
         &self,
         _: Option<PaginatedRequestParams>,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<ListResourcesResult, ErrorData> {
-        let mut list = ListResourcesResult::with_all_items(self.0.resources.clone());
-        if modern(&ctx) {
-            list = list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
-            list.meta = self.meta(&ctx);
-        }
-        Ok(list)
+    ) -> impl Future<Output = Result<ListResourcesResult, ErrorData>> + Send + '_ {
+        ready(Ok(list!(self, ctx, ListResourcesResult, self.0.resources.clone())))
     }
 
-    async fn list_resource_templates(
+    fn list_resource_templates(
         &self,
         _: Option<PaginatedRequestParams>,
         ctx: RequestContext<RoleServer>,
-    ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        let mut list = ListResourceTemplatesResult::with_all_items(Vec::new());
-        if modern(&ctx) {
-            list = list.with_ttl_ms(LIST_TTL_MS).with_cache_scope(CacheScope::Private);
-            list.meta = self.meta(&ctx);
-        }
-        Ok(list)
+    ) -> impl Future<Output = Result<ListResourceTemplatesResult, ErrorData>> + Send + '_ {
+        ready(Ok(list!(self, ctx, ListResourceTemplatesResult, Vec::new())))
     }
 
     fn call_tool(
