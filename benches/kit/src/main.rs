@@ -19,11 +19,12 @@ use kit::limit::Rate;
 use kit::pipeline::Bounds;
 use kit::ports::{BoxFuture, HttpSend, SendError};
 use kit::prelude::*;
+use kit::vault::kek::LocalKek;
 use kit_native::clock::{SystemClock, SystemRng, TokioTime};
 use kit_native::http::{Http, PATH, listen};
 use kit_native::log::{Format, LogTelemetry};
 use kit_native::settings::Settings;
-use kit_native::{kek_file, out};
+use kit_native::out;
 use serde_json::json;
 
 const PROVIDER: Provider = Provider {
@@ -70,14 +71,14 @@ async fn main() -> anyhow::Result<()> {
         .integration("null", Integration::new(PROVIDER).tools(Tools::new().read("echo", "Return the text.", echo)));
     let settings = Settings::load_with(&app, folder, BTreeMap::new())?;
     kit_native::log::start(settings.log_level, Format::Json, false);
-    let kek = folder.join("kek");
+    let kek = kit::token::random(&SystemRng, 32)?;
     let send = Arc::new(NullSend::default());
     let ports = Ports {
         clock: Arc::new(SystemClock),
         sleep: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
         sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
-        kek: Arc::new(kek_file::read_or_make(&kek)?),
+        kek: Arc::new(LocalKek::parse(kek.as_bytes(), Arc::new(SystemRng))?),
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),

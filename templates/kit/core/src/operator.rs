@@ -168,7 +168,7 @@ impl Operator {
         let hash = key
             .expose_str()
             .and_then(|text| ApiKey::parse(text).ok())
-            .map(|parsed| parsed.hash(&self.pepper))
+            .map(|parsed| parsed.hash(&self.pepper, ctx.tenant()))
             .ok_or(OperatorError::NoRandomness)?;
         let now = self.clock.wall_ms();
         let expires_ms = lifetime_ms.map(|lifetime| now.saturating_add(lifetime));

@@ -17,6 +17,11 @@ impl TenantId {
         if fits { Ok(Self(text.to_owned())) } else { Err(NameError("a tenant's name")) }
     }
 
+    /// A name that `parse` does not accept, so nobody can have it.
+    pub(crate) fn nobody() -> Self {
+        Self(String::new())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

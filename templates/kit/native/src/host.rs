@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kit::App;
-use kit::boot::{self, Kit, Options, Ports};
+use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
 use kit::ports::{Clock, HttpSend, KeyWrap};
+use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
+use crate::failure::Hinted;
 use crate::kek_file;
 use crate::log::LogTelemetry;
 use crate::send::NetworkSend;
@@ -29,7 +31,7 @@ pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
 pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Kit> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
-    let kek = kek_file::read_or_make(&folder.join("kek"))?.for_dev();
+    let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
     assemble(app, settings, &folder.join("store.db"), Arc::new(kek), None, Environment::Dev, clock).await
 }
 
@@ -59,5 +61,12 @@ async fn assemble(
         max_upstream_bytes: settings.max_upstream_bytes,
         integrations: settings.integrations.clone(),
     };
-    boot::boot(app, ports, options).await.with_context(|| format!("failed to start on `{}`", database.display()))
+    let failed = || format!("failed to start on `{}`", database.display());
+    boot::boot(app, ports, options).await.map_err(|error| match error {
+        BootError::Migrate(MigrateError::Pending { .. }) => {
+            let hint = format!("bring it up to date with `{} migrate`", app.name());
+            Hinted::new(format!("{}: {error}", failed()), hint).into()
+        }
+        error => anyhow::Error::new(error).context(failed()),
+    })
 }

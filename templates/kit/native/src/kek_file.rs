@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use kit::vault::kek::LocalKek;
+use kit::ports::Rng;
+use kit::vault::kek::{KekError, LocalKek};
 
 use crate::clock::SystemRng;
 use crate::failure::Hinted;
@@ -30,21 +31,26 @@ pub fn source(configured: Option<&Path>) -> anyhow::Result<PathBuf> {
 
 /// Reads the key.
 pub fn read(path: &Path) -> anyhow::Result<LocalKek> {
+    read_as(path, LocalKek::parse)
+}
+
+/// Reads the key file of a development server, after making it if there is none yet.
+pub fn read_or_make_dev(path: &Path) -> anyhow::Result<LocalKek> {
+    if !path.exists() {
+        write_private(path, LocalKek::dev_file(&SystemRng)?.expose())?;
+    }
+    read_as(path, LocalKek::parse_dev)
+}
+
+fn read_as(
+    path: &Path,
+    parse: impl FnOnce(&[u8], Arc<dyn Rng>) -> Result<LocalKek, KekError>,
+) -> anyhow::Result<LocalKek> {
     check_mode(path)?;
     let content =
         std::fs::read(path).with_context(|| format!("failed to read the key-encryption key `{}`", path.display()))?;
     let content = zeroize::Zeroizing::new(content);
-    LocalKek::parse(&content, Arc::new(SystemRng)).with_context(|| format!("failed to use `{}`", path.display()))
-}
-
-/// Makes a key file for `dev`, if there is none yet, and reads it.
-pub fn read_or_make(path: &Path) -> anyhow::Result<LocalKek> {
-    if !path.exists() {
-        let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
-        getrandom::fill(&mut bytes[..]).context("the operating system gave no randomness")?;
-        write_private(path, &bytes[..])?;
-    }
-    read(path)
+    parse(&content, Arc::new(SystemRng)).with_context(|| format!("failed to use `{}`", path.display()))
 }
 
 /// Writes a file that only this user can read.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kit::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendError};
 use reqwest::Client;
+use reqwest::header::HeaderValue;
 
 /// Sends over the network. The client is made at the first request: loading the system's roots takes longer than the
 /// whole rest of a start.
@@ -41,6 +42,9 @@ impl NetworkSend {
         };
         let mut outgoing = client.request(method, request.url).timeout(request.timeout);
         for (name, value) in request.headers {
+            let mut value = HeaderValue::try_from(value).map_err(|_| SendError::Connect)?;
+            // One of them is the credential: none is kept in a compression table or shown by a log of the client's.
+            value.set_sensitive(true);
             outgoing = outgoing.header(name, value);
         }
         if !request.body.is_empty() {

@@ -4,17 +4,35 @@
 use std::sync::Arc;
 
 use kit::App;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
+use crate::host;
 use crate::http::{Http, listen};
 use crate::settings::Settings;
-use crate::{host, signal};
+use crate::signal::Signals;
 
 /// Serves until a signal comes.
 pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
+    let signals = Signals::catch()?;
     let kit = Arc::new(host::live(app, settings).await?);
     let listener = listen(settings.bind).await?;
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");
-    Http::new(kit, settings).serve(listener, signal::shutdown()).await?;
+    until_signal(Http::new(kit, settings), listener, signals).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Serves until the first signal, then drains; a second signal ends it at once. What was answered is committed either way.
+pub(crate) async fn until_signal(http: Http, listener: TcpListener, mut signals: Signals) -> std::io::Result<()> {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut server = std::pin::pin!(http.serve(listener, async { stopped.await.unwrap_or(()) }));
+    tokio::select! {
+        result = &mut server => return result,
+        () = signals.next() => drop(stop.send(())),
+    }
+    tokio::select! {
+        result = server => result,
+        () = signals.next() => Ok(()),
+    }
 }

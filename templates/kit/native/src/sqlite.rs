@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::ports::{BoxFuture, Row, Sql, SqlError, Statement, Val};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -100,7 +100,9 @@ impl Sql for Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        // Closing the queue ends the thread after what is queued; the last connection to close check-points the WAL.
+        // The last connection to close writes the WAL back into the file, and only one that may write can do that: the
+        // readers go first. Closing the queue then ends the thread after what is queued.
+        self.readers.clear();
         self.writer.take();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -122,10 +124,16 @@ fn prepare(path: &Path) -> std::io::Result<()> {
 fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(BUSY)?;
+    // The change to WAL does not wait for another process that makes it at the same moment, so it is tried again here.
+    let patience = Instant::now() + BUSY;
+    while let Err(error) = connection.execute_batch("PRAGMA journal_mode = WAL") {
+        if class(&error) != SqlError::Unavailable || Instant::now() > patience {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
     // FULL: a committed write survives a power cut. A rotated token that is lost cannot be had again.
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;",
-    )?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF;")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
 }
@@ -141,17 +149,36 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 fn write_all(connection: Connection, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let group: Vec<Job> = std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)).collect();
-        let (results, replies): (Vec<_>, Vec<_>) = {
-            let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| class(&error));
-            group.into_iter().map(|job| (begun.and_then(|()| one(&connection, &job.statements)), job.reply)).unzip()
-        };
+        let (statements, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|job| (job.statements, job.reply)).unzip();
+        let results = commit(&connection, &statements);
         // Nobody hears of success before the commit.
-        let committed = connection.execute_batch("COMMIT").map_err(|error| {
-            let _ = connection.execute_batch("ROLLBACK");
-            class(&error)
-        });
         for (result, reply) in results.into_iter().zip(replies) {
-            let _ = reply.send(result.and_then(|rows| committed.map(|()| rows)));
+            let _ = reply.send(result);
+        }
+    }
+}
+
+/// Commits a group of jobs; each succeeds or fails by itself.
+fn commit(connection: &Connection, group: &[Vec<(String, Vec<Val>)>]) -> Vec<Result<Vec<Row>, SqlError>> {
+    let fail = |error| group.iter().map(|_| Err(error)).collect();
+    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+        return fail(class(&error));
+    }
+    let mut results = Vec::with_capacity(group.len());
+    for job in group {
+        let result = one(connection, job);
+        // A full disk or a broken file makes SQLite roll the whole transaction back: what the group had done is gone,
+        // and nothing of it may be told as done.
+        if connection.is_autocommit() {
+            return fail(result.err().unwrap_or(SqlError::Unavailable));
+        }
+        results.push(result);
+    }
+    match connection.execute_batch("COMMIT") {
+        Ok(()) => results,
+        Err(error) => {
+            let _ = connection.execute_batch("ROLLBACK");
+            fail(class(&error))
         }
     }
 }
@@ -159,17 +186,20 @@ fn write_all(connection: Connection, jobs: &mpsc::Receiver<Job>) {
 /// One job inside the group's transaction; its failure undoes itself and nothing else.
 fn one(connection: &Connection, statements: &[(String, Vec<Val>)]) -> Result<Vec<Row>, SqlError> {
     let run = || -> rusqlite::Result<Vec<Row>> {
+        connection.execute_batch("SAVEPOINT job")?;
         let mut last = Vec::new();
         for (sql, values) in statements {
             last = rows(connection, sql, values)?;
         }
+        connection.execute_batch("RELEASE job")?;
         Ok(last)
     };
-    connection.execute_batch("SAVEPOINT job").map_err(|error| class(&error))?;
-    let result = run().map_err(|error| class(&error));
-    let end = if result.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" };
-    connection.execute_batch(end).map_err(|error| class(&error))?;
-    result
+    run().map_err(|error| {
+        let error = class(&error);
+        // Fails where the transaction is gone already; the caller looks at that.
+        let _ = connection.execute_batch("ROLLBACK TO job; RELEASE job");
+        error
+    })
 }
 
 fn rows(connection: &Connection, sql: &str, values: &[Val]) -> rusqlite::Result<Vec<Row>> {

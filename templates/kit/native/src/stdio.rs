@@ -14,7 +14,7 @@ use rmcp::transport::stdio_pipes;
 
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
-use crate::signal;
+use crate::signal::Signals;
 
 /// Serves the one tenant `name`.
 pub async fn one(kit: Kit, name: &str) -> anyhow::Result<()> {
@@ -48,6 +48,7 @@ async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
 }
 
 async fn serve(kit: Kit, who: Who) -> anyhow::Result<()> {
+    let mut signals = Signals::catch()?;
     let running = match McpServer::new(Arc::new(kit), who).serve(stdio_pipes()).await {
         Ok(running) => running,
         // The client closed the pipe before its first message: nothing went wrong.
@@ -57,7 +58,7 @@ async fn serve(kit: Kit, who: Who) -> anyhow::Result<()> {
     let protocol = running.cancellation_token();
     tokio::select! {
         reason = running.waiting() => { reason.context("failed to serve on stdio")?; }
-        () = signal::shutdown() => protocol.cancel(),
+        () = signals.next() => protocol.cancel(),
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! API keys: `mk_<environment>_<id 12>_<secret 32>_<crc 6>`, base62.
 //!
 //! The prefix lets secret scanners recognise a leaked key, the underscores let a double click select it whole, and the
-//! checksum rejects a mistyped one without a database read. The store keeps `HMAC-SHA256(pepper, secret)`: the secret
+//! checksum rejects a mistyped one without a database read. The store keeps a keyed hash of it: the secret
 //! has 190 random bits, so a slow password hash would add nothing but a way to exhaust the server.
 
 use base64::Engine;
@@ -13,7 +13,9 @@ use subtle::ConstantTimeEq;
 
 use crate::ports::{Rng, RngError};
 use crate::secret::Secret;
+use crate::tenant::TenantId;
 use crate::token;
+use crate::vault::sealed::length_prefixed;
 
 /// Which kind of server a key, a store and a key-encryption key belong to. The kinds never mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ pub struct ApiKey<'a> {
     pub environment: Environment,
     /// Public id.
     pub id: &'a str,
-    pub(super) secret: &'a [u8],
+    secret: &'a [u8],
 }
 
 /// The text is not a key, or was mistyped.
@@ -81,16 +83,17 @@ impl<'a> ApiKey<'a> {
     }
 
     /// What the store keeps of this key.
-    pub fn hash(&self, pepper: &Secret) -> String {
-        hash(pepper, self.secret)
+    pub fn hash(&self, pepper: &Secret, tenant: &TenantId) -> String {
+        hash(pepper, tenant.as_str(), self.id, self.secret)
     }
 }
 
-/// `HMAC-SHA256(pepper, secret)` in base64url.
-pub fn hash(pepper: &Secret, secret: &[u8]) -> String {
+/// `HMAC-SHA256(pepper, tenant ‖ id ‖ secret)` in base64url, each part behind its length. Tenant and id are in it so that a
+/// row given to another tenant, or a hash copied into another row, opens nothing.
+fn hash(pepper: &Secret, tenant: &str, id: &str, secret: &[u8]) -> String {
     // HMAC takes a key of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper.expose()) else { return String::new() };
-    mac.update(secret);
+    mac.update(&length_prefixed(&[tenant.as_bytes(), id.as_bytes(), secret]));
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 

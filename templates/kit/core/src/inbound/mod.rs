@@ -5,7 +5,7 @@
 mod api_key;
 mod ctx;
 
-pub use api_key::{ApiKey, Environment, KeyError, hash as hash_key};
+pub use api_key::{ApiKey, Environment, KeyError};
 pub use ctx::{Principal, TenantCtx};
 
 use std::fmt;
@@ -37,6 +37,8 @@ pub enum AuthError {
     Expired,
     /// The tenant is suspended or deleted.
     Suspended,
+    /// There is no tenant of that name.
+    NoTenant,
     /// A key of the other kind: a `dev` key on a real server or the reverse.
     WrongEnvironment,
     /// The store did not answer.
@@ -50,6 +52,7 @@ impl fmt::Display for AuthError {
             Self::Unknown => "the API key is not known",
             Self::Expired => "the API key was revoked or has expired",
             Self::Suspended => "the tenant is suspended",
+            Self::NoTenant => "there is no such tenant",
             Self::WrongEnvironment => "the API key belongs to another kind of server",
             Self::Unavailable => "the store does not answer",
         })
@@ -64,6 +67,7 @@ pub struct Authenticator {
     clock: Arc<dyn Clock>,
     environment: Environment,
     pepper: Secret,
+    nobody: TenantId,
     keys: Cache<String, Arc<KeyRow>>,
     tenants: Cache<TenantId, TenantState>,
 }
@@ -76,6 +80,7 @@ impl Authenticator {
             clock,
             environment,
             pepper,
+            nobody: TenantId::nobody(),
             keys: Cache::new(MAX_CACHED, MAX_STALENESS_US),
             tenants: Cache::new(MAX_CACHED, MAX_STALENESS_US),
         }
@@ -87,10 +92,12 @@ impl Authenticator {
         if key.environment != self.environment {
             return Err(AuthError::WrongEnvironment);
         }
-        // Hashed before the look-up, whether or not the id exists: an unknown id takes as long as a wrong secret.
-        let hash = api_key::hash(&self.pepper, key.secret);
-        let row = self.key_row(key.id).await?.ok_or(AuthError::Unknown)?;
-        if !api_key::same(&hash, &row.hash) {
+        let Some(row) = self.key_row(key.id).await? else {
+            // An unknown id takes as long as a wrong secret.
+            key.hash(&self.pepper, &self.nobody);
+            return Err(AuthError::Unknown);
+        };
+        if !api_key::same(&key.hash(&self.pepper, &row.tenant), &row.hash) {
             return Err(AuthError::Unknown);
         }
         let now = self.clock.wall_ms();
@@ -109,7 +116,7 @@ impl Authenticator {
         match self.tenant_state(tenant).await? {
             Some(TenantState::Active) => Ok(TenantCtx::new(tenant.clone(), Principal::Local)),
             Some(TenantState::Suspended | TenantState::Deleted) => Err(AuthError::Suspended),
-            None => Err(AuthError::Unknown),
+            None => Err(AuthError::NoTenant),
         }
     }
 

@@ -44,7 +44,7 @@ impl Executor {
         let row = self.choose(&rows, ctx.tenant(), integration)?;
         let credential = self.vault.open(ctx, row).await.map_err(vault_error)?;
 
-        let url = draft.url(&integration.base_url).ok_or_else(|| self.misconfigured(integration))?;
+        let url = draft.url(&integration.base_url)?;
         if !credential.permits(&host_label(&url)) {
             return Err(self.host_refused(ctx.tenant(), integration));
         }

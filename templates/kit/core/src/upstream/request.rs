@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::call::Call;
-use crate::error::ToolError;
+use crate::error::{ErrorKind, ToolError};
 use crate::ports::{HttpResponse, Method};
 
 /// The upstream of one call.
@@ -54,20 +54,30 @@ impl Draft {
         Self { method, path, segments: none(), query: Vec::new(), headers: Vec::new(), body: Vec::new() }
     }
 
-    /// The absolute URL under `base`. `?`, `#` and `%` in the path are escaped, so a value formatted into it by mistake
-    /// cannot become a query or leave the path.
-    pub(crate) fn url(&self, base: &Url) -> Option<Url> {
-        let mut url = base.clone();
-        url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), self.path));
-        url.set_query(None);
-        if !self.segments.is_empty() {
-            url.path_segments_mut().ok()?.pop_if_empty().extend(&self.segments);
+    /// The absolute URL under `base`. The path is taken apart and every part escaped, so a value formatted into it by
+    /// mistake cannot become a query, and none can climb out of the path.
+    pub(crate) fn url(&self, base: &Url) -> Result<Url, ToolError> {
+        let path = self.path.trim_start_matches('/').split('/').filter(|_| self.path != "/");
+        let given = || path.clone().chain(self.segments.iter().map(String::as_str));
+        if given().any(climbs) {
+            return Err(ToolError::invalid("an id holds a path of its own or a control character"));
         }
+        let mut url = base.clone();
+        url.set_query(None);
+        match url.path_segments_mut() {
+            Ok(mut segments) => segments.pop_if_empty().extend(given()),
+            Err(()) => return Err(ToolError::new(ErrorKind::Misconfigured, "the base URL has no path")),
+        };
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        Some(url)
+        Ok(url)
     }
+}
+
+/// Whether a part of a path means another one. The URL parser drops tabs and newlines, so they hide such a part.
+fn climbs(part: &str) -> bool {
+    matches!(part, "." | "..") || part.chars().any(char::is_control)
 }
 
 /// A request under construction; send it with [`json`](Self::json) or [`send`](Self::send).
@@ -82,8 +92,8 @@ impl Request {
     /// Appends one path segment, escaped. This is the way to put an id into a path.
     pub fn segment(mut self, value: impl Display) -> Self {
         let value = value.to_string();
-        if matches!(value.as_str(), "" | "." | "..") {
-            self.wrong = Some(ToolError::invalid("an id is empty or a path of its own"));
+        if value.is_empty() {
+            self.wrong = Some(ToolError::invalid("an id is empty"));
         }
         self.draft.segments.push(value);
         self

@@ -10,11 +10,16 @@ use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 
-use crate::ports::{BoxFuture, KeyWrap, KeyWrapError, Rng};
+use zeroize::Zeroizing;
+
+use crate::ports::{BoxFuture, KeyWrap, KeyWrapError, Rng, RngError};
 use crate::secret::Secret;
 
 /// The id of the key that `dev` makes. A real server refuses it.
 pub const DEV_KEK_ID: &str = "dev";
+
+/// What a development key file begins with.
+const DEV_MARK: &[u8] = b"dev:";
 
 /// A key-encryption key in memory.
 pub struct LocalKek {
@@ -30,6 +35,8 @@ pub enum KekError {
     Length,
     /// All bytes alike, or a well-known sample.
     Weak,
+    /// The key that `dev` made for itself.
+    Development,
 }
 
 impl fmt::Display for KekError {
@@ -37,6 +44,7 @@ impl fmt::Display for KekError {
         f.write_str(match self {
             Self::Length => "the key-encryption key is not 32 bytes, nor 32 bytes in base64",
             Self::Weak => "the key-encryption key is a sample or has no randomness in it",
+            Self::Development => "the key-encryption key was made by `dev` and is not for tenants",
         })
     }
 }
@@ -47,8 +55,10 @@ impl LocalKek {
     /// Reads the content of a key file: 32 raw bytes, or 32 bytes in base64 with an optional newline.
     pub fn parse(content: &[u8], rng: Arc<dyn Rng>) -> Result<Self, KekError> {
         let text = content.strip_suffix(b"\n").unwrap_or(content);
-        let key = match text.len() {
-            32 => text.to_vec(),
+        let key = match content.len() {
+            // Random bytes may end in a newline of their own.
+            32 => content.to_vec(),
+            _ if text.starts_with(DEV_MARK) => return Err(KekError::Development),
             _ => STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).map_err(|_| KekError::Length)?,
         };
         let key = Secret::new(key);
@@ -68,11 +78,18 @@ impl LocalKek {
         Ok(Self { id, key, rng })
     }
 
-    /// The same key under the id of a development server.
-    #[must_use]
-    pub fn for_dev(mut self) -> Self {
-        DEV_KEK_ID.clone_into(&mut self.id);
-        self
+    /// Reads the key file of a development server, which only [`dev_file`](Self::dev_file) makes.
+    pub fn parse_dev(content: &[u8], rng: Arc<dyn Rng>) -> Result<Self, KekError> {
+        let mut kek = Self::parse(content.strip_prefix(DEV_MARK).ok_or(KekError::Length)?, rng)?;
+        DEV_KEK_ID.clone_into(&mut kek.id);
+        Ok(kek)
+    }
+
+    /// The content of a new key file for a development server: marked, so that a real one refuses it.
+    pub fn dev_file(rng: &dyn Rng) -> Result<Secret, RngError> {
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        rng.fill(&mut bytes[..])?;
+        Ok(Secret::new([DEV_MARK, STANDARD.encode(&bytes[..]).as_bytes()].concat()))
     }
 
     fn cipher(&self) -> Result<Aes256Gcm, KeyWrapError> {
@@ -118,7 +135,6 @@ impl KeyWrap for LocalKek {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::RngError;
 
     struct Fixed;
 
@@ -149,6 +165,26 @@ mod tests {
         let text = format!("{}\n", STANDARD.encode(&bytes));
         let from_text = LocalKek::parse(text.as_bytes(), Arc::new(Fixed)).unwrap();
         assert_eq!(from_text.id, kek(1).id);
+    }
+
+    #[test]
+    fn a_raw_key_may_end_in_a_newline() {
+        let bytes: Vec<u8> = (20..51).chain([b'\n']).collect();
+        assert!(LocalKek::parse(&bytes, Arc::new(Fixed)).is_ok());
+    }
+
+    #[test]
+    fn a_development_key_is_for_development_only() {
+        struct Counting;
+        impl Rng for Counting {
+            fn fill(&self, buffer: &mut [u8]) -> Result<(), RngError> {
+                buffer.iter_mut().zip(0..).for_each(|(byte, n)| *byte = n);
+                Ok(())
+            }
+        }
+        let file = LocalKek::dev_file(&Counting).unwrap();
+        assert_eq!(LocalKek::parse_dev(file.expose(), Arc::new(Fixed)).unwrap().id, DEV_KEK_ID);
+        assert_eq!(LocalKek::parse(file.expose(), Arc::new(Fixed)).err(), Some(KekError::Development));
     }
 
     #[test]

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! A sealed record opens only for the tenant, integration, account and version it was sealed for: all four are
-//! authenticated with it. Rows moved, swapped or rolled back in the database do not open. There is no fallback
-//! credential and no default tenant.
+//! authenticated with it. Rows moved or swapped in the database do not open, nor does an older record put into a newer
+//! row. A whole old row with its own version does: whoever can write the database can roll a connection back, not read
+//! or move it. There is no fallback credential and no default tenant.
 
 pub mod credential;
 pub mod kek;
@@ -94,7 +95,7 @@ pub struct Vault {
     kek: Arc<dyn KeyWrap>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    deks: Cache<String, Secret>,
+    deks: Cache<(TenantId, String), Secret>,
     connections: Cache<(TenantId, String), Arc<Vec<ConnectionRow>>>,
     opened: AtomicU64,
 }
@@ -199,7 +200,7 @@ impl Vault {
     /// Forgets the tenant's connections and its data keys: it is being shredded.
     pub(crate) fn forget_keys(&self, ctx: &TenantCtx, dek_ids: &[String]) {
         self.forget(ctx);
-        self.deks.forget(|id, _| dek_ids.contains(id));
+        self.deks.forget(|(tenant, id), _| tenant == ctx.tenant() && dek_ids.contains(id));
     }
 
     /// A new wrapped data key for a tenant that is about to exist.
@@ -213,7 +214,7 @@ impl Vault {
     }
 
     async fn dek(&self, ctx: &TenantCtx, id: &str) -> Result<Secret, VaultError> {
-        if let Some(dek) = self.deks.get(id, self.clock.monotonic_us()) {
+        if let Some(dek) = self.deks.get(&(ctx.tenant().clone(), id.to_owned()), self.clock.monotonic_us()) {
             return Ok(dek);
         }
         let row = self.store.dek(ctx, id).await?.ok_or(VaultError::Rejected)?;
@@ -222,7 +223,7 @@ impl Vault {
 
     async fn unwrap_dek(&self, ctx: &TenantCtx, row: &DekRow) -> Result<Secret, VaultError> {
         let dek = self.kek.unwrap(&dek_aad(ctx.tenant(), &row.id), &row.wrapped).await?;
-        self.deks.put(row.id.clone(), dek.clone(), self.clock.monotonic_us());
+        self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us());
         Ok(dek)
     }
 }

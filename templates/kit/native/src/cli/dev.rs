@@ -36,6 +36,7 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
         let message = format!("`dev` does not listen on {}: its key and its data are for this machine", command.bind);
         anyhow::bail!(crate::failure::Hinted::new(message, "give a loopback address, or use `serve`"));
     }
+    let signals = crate::signal::Signals::catch()?;
     let listener = listen(command.bind).await?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}{PATH}");
@@ -53,7 +54,8 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
         drain: std::time::Duration::from_secs(2),
         ..settings.clone()
     };
-    Ok(Http::new(std::sync::Arc::new(kit), &settings).serve(listener, crate::signal::shutdown()).await?)
+    let http = Http::new(std::sync::Arc::new(kit), &settings);
+    Ok(crate::serve::until_signal(http, listener, signals).await?)
 }
 
 #[cfg(feature = "http")]

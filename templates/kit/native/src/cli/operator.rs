@@ -129,11 +129,15 @@ pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result
 fn read_secret(file: Option<&Path>) -> anyhow::Result<Secret> {
     let mut bytes = zeroize::Zeroizing::new(Vec::new());
     let read = match file {
-        Some(path) => std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET).read_to_end(&mut bytes)),
-        None => std::io::stdin().lock().take(MAX_SECRET).read_to_end(&mut bytes),
+        Some(path) => std::fs::File::open(path).and_then(|file| file.take(MAX_SECRET + 1).read_to_end(&mut bytes)),
+        None => std::io::stdin().lock().take(MAX_SECRET + 1).read_to_end(&mut bytes),
     };
     let from = file.map_or_else(|| "standard input".to_owned(), |path| format!("`{}`", path.display()));
     read.with_context(|| format!("failed to read the secret from {from}"))?;
+    if bytes.len() as u64 > MAX_SECRET {
+        let message = format!("the secret from {from} is longer than {} KiB", MAX_SECRET >> 10);
+        bail!(Hinted::new(message, "give the key alone"));
+    }
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     Ok(Secret::new(text.strip_suffix(b"\r").unwrap_or(text).to_vec()))
 }

@@ -58,8 +58,11 @@ impl McpServer {
             .with_instructions(convert::instructions(registry));
         let choices = who.choices();
         let tools = registry.tools.iter().map(|tool| convert::tool(tool, choices.as_deref())).collect();
-        let prompts = registry.prompts.iter().map(|prompt| convert::prompt(prompt)).collect();
-        let resources = registry.resources.iter().map(|resource| convert::resource(resource)).collect();
+        // Prompts and resources have no argument that could name the tenant: with a choice of tenants there are none.
+        let named = choices.is_none();
+        let prompts = registry.prompts.iter().filter(|_| named).map(|prompt| convert::prompt(prompt)).collect();
+        let resources =
+            registry.resources.iter().filter(|_| named).map(|resource| convert::resource(resource)).collect();
         let meta = convert::server_meta(registry);
         Self(Arc::new(Inner { info, meta, tools, prompts, resources, who, kit }))
     }

@@ -7,8 +7,9 @@ mod reader;
 mod source;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,7 +92,9 @@ impl Settings {
     /// Reads `<folder>/server.toml`, `<folder>/integrations/*.toml` and the process's environment. A file that does not
     /// exist means defaults.
     pub fn load(app: &App, folder: &Path) -> Result<Self, Problems> {
-        Self::load_with(app, folder, std::env::vars().collect())
+        // A variable that is not text is not one of ours.
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self::load_with(app, folder, std::env::vars_os().filter_map(text).collect())
     }
 
     /// The same with a given environment.
@@ -158,7 +161,7 @@ impl Settings {
                 let what = format!("missing, while the server listens on {}", self.bind);
                 add(&what, "give the URL that clients use, or listen on 127.0.0.1");
             }
-            Some(url) if !is_loopback(url) && url.scheme() != "https" => {
+            Some(url) if url.scheme() != "https" && !(is_loopback(url) && self.bind.ip().is_loopback()) => {
                 add("keys would travel in the clear", "give an https:// URL; the proxy in front terminates TLS");
             }
             _ => {}
@@ -166,12 +169,16 @@ impl Settings {
     }
 }
 
-/// Whether `url` names this machine.
+/// Whether `url` names this machine, in any of the ways there are to write that.
 pub(crate) fn is_loopback(url: &Url) -> bool {
+    let here = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
     match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name.rsplit('.').next() == Some("localhost")
+        }
+        Some(url::Host::Ipv4(ip)) => here(ip.into()),
+        Some(url::Host::Ipv6(ip)) => here(ip.to_canonical()),
         None => false,
     }
 }
@@ -185,12 +192,13 @@ fn rate(reader: &mut Reader<'_>) -> Option<Rate> {
 fn database(reader: &mut Reader<'_>, app: &App) -> PathBuf {
     let path = "storage.database_url";
     let default = || PathBuf::from(format!("data/{}.db", app.name()));
-    let Some(url) = reader.text(path) else { return default() };
+    let Some((url, source)) = reader.sourced_text(path) else { return default() };
     match url.strip_prefix("sqlite:") {
         Some(file) if !file.is_empty() => PathBuf::from(file.strip_prefix("//").unwrap_or(file)),
         _ => {
-            reader.wrong(
+            reader.problem(
                 path,
+                &source,
                 "not a database this build knows",
                 "give sqlite:PATH, for example sqlite:data/server.db",
             );

@@ -24,16 +24,15 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { path, source, what, remedy });
     }
 
-    /// Notes that the value just taken from `path` is wrong.
-    pub(super) fn wrong(&mut self, path: &str, what: &str, remedy: &str) {
-        let variable = path.to_ascii_uppercase().replace('.', "__");
-        self.problem(path, &format!("config/server.toml or environment MCP__{variable}"), what, remedy);
+    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+        self.sourced_text(path).map(|(text, _)| text)
     }
 
-    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+    /// A text with its source, for a check of the caller's own.
+    pub(super) fn sourced_text(&mut self, path: &'static str) -> Option<(String, String)> {
         let Sourced { value, source } = self.take(path)?;
         match value {
-            toml::Value::String(text) => Some(text),
+            toml::Value::String(text) => Some((text, source)),
             _ => {
                 self.problem(path, &source, "is not a text", "put it in quotation marks");
                 None
@@ -42,8 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn parsed<T: FromStr>(&mut self, path: &'static str, remedy: &str) -> Option<T> {
-        let source = self.values.get(path)?.source.clone();
-        let text = self.text(path)?;
+        let (text, source) = self.sourced_text(path)?;
         let parsed = text.parse().ok();
         if parsed.is_none() {
             self.problem(path, &source, "does not fit", remedy);
@@ -52,8 +50,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn one_of(&mut self, path: &'static str, choices: &[&'static str]) -> Option<&'static str> {
-        let source = self.values.get(path)?.source.clone();
-        let text = self.text(path)?;
+        let (text, source) = self.sourced_text(path)?;
         let chosen = choices.iter().copied().find(|choice| *choice == text);
         if chosen.is_none() {
             self.problem(path, &source, "does not fit", &format!("give one of: {}", choices.join(", ")));
