@@ -387,7 +387,7 @@ fn arguments_that_do_not_fit_are_told_to_the_model() {
             "INVALID_ARGUMENTS: invalid arguments: unknown field `tenant`, expected one of `query`, `kind`, `limit`, `cursor`",
         ),
         ("notion_page", json!({}), "INVALID_ARGUMENTS: invalid arguments: missing field `id`"),
-        ("notion_page", json!({"id": ".."}), "INVALID_ARGUMENTS: an id is empty or a path of its own"),
+        ("notion_page", json!({"id": ".."}), "INVALID_ARGUMENTS: an id holds a path of its own or a control character"),
     ];
     for (tool, arguments, text) in wrong {
         for request in
