@@ -15,7 +15,7 @@ use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, SendError};
 use crate::registry::Mounted;
 use crate::store::connections::{ConnectionRow, ConnectionState};
 use crate::tenant::TenantId;
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Held, Vault, VaultError};
 
 /// Sends the requests of all integrations.
 pub struct Executor {
@@ -41,8 +41,8 @@ impl Executor {
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
         let (ctx, integration) = (&call.0.tenant, &call.0.integration);
         let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
-        let row = self.choose(&rows, ctx.tenant(), integration)?;
-        let credential = self.vault.open(ctx, row).await.map_err(vault_error)?;
+        let held = self.choose(&rows, ctx.tenant(), integration)?;
+        let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
 
         let url = draft.url(&integration.base_url)?;
         if !credential.permits(&host_label(&url)) {
@@ -75,24 +75,19 @@ impl Executor {
             Outcome::Ok => Ok(response),
             Outcome::AuthDead => {
                 // If the note cannot be written, the next call finds out for itself; this one fails the same way.
-                let _ = self.vault.mark_dead(ctx, row, "the provider refused the credential").await;
-                Err(self.reconnect(ctx.tenant(), integration, row))
+                let _ = self.vault.mark_dead(ctx, &held.row, "the provider refused the credential").await;
+                Err(self.reconnect(ctx.tenant(), integration, &held.row))
             }
             outcome => Err(refusal(outcome, title, response.status)),
         }
     }
 
     /// The only connection there is, or an error: never a guess, never somebody else's.
-    fn choose<'a>(
-        &self,
-        rows: &'a [ConnectionRow],
-        tenant: &TenantId,
-        integration: &Mounted,
-    ) -> Result<&'a ConnectionRow, ToolError> {
-        let usable: Vec<&ConnectionRow> = rows.iter().filter(|row| row.state == ConnectionState::Active).collect();
+    fn choose<'a>(&self, rows: &'a [Held], tenant: &TenantId, integration: &Mounted) -> Result<&'a Held, ToolError> {
+        let usable: Vec<&Held> = rows.iter().filter(|held| held.row.state == ConnectionState::Active).collect();
         match (usable.as_slice(), rows) {
-            ([row], _) => Ok(row),
-            ([], [dead, ..]) => Err(self.reconnect(tenant, integration, dead)),
+            ([held], _) => Ok(held),
+            ([], [dead, ..]) => Err(self.reconnect(tenant, integration, &dead.row)),
             ([], []) => {
                 let (instance, title) = (&integration.instance, integration.provider.title);
                 let message = format!("tenant `{tenant}` has no {title} connection for the integration `{instance}`");
@@ -101,7 +96,7 @@ impl Executor {
                     .fact("integration", instance.as_str()))
             }
             (several, _) => {
-                let accounts: Vec<&str> = several.iter().map(|row| row.account.as_str()).collect();
+                let accounts: Vec<&str> = several.iter().map(|held| held.row.account.as_str()).collect();
                 let message =
                     format!("several {} connections are active: {}", integration.provider.title, accounts.join(", "));
                 Err(ToolError::new(ErrorKind::Misconfigured, message)

@@ -18,8 +18,8 @@ pub mod server_keys;
 pub use credential::Credential;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::cache::Cache;
 use crate::inbound::{MAX_STALENESS_US, TenantCtx};
@@ -29,7 +29,7 @@ use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState};
 use crate::store::deks::DekRow;
 use crate::tenant::{Account, TenantId};
-use sealed::{Context, OpenError};
+use sealed::{Context, OpenError, Record};
 
 /// An unwrapped data key is kept this long. Longer survives an outage of a remote KEK, shorter leaves less in memory.
 const DEK_MAX_AGE_US: i64 = 600_000_000;
@@ -89,6 +89,13 @@ impl From<KeyWrapError> for VaultError {
     }
 }
 
+/// A connection in the cache of its tenant: the row, and the key of its record once that was needed. The credential
+/// itself is opened anew for each call and dropped after it.
+pub(crate) struct Held {
+    pub(crate) row: ConnectionRow,
+    record: OnceLock<Record>,
+}
+
 /// Seals and opens the credentials of all tenants, one tenant at a time.
 pub struct Vault {
     store: Arc<Store>,
@@ -96,7 +103,7 @@ pub struct Vault {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     deks: Cache<(TenantId, String), Secret>,
-    connections: Cache<(TenantId, String), Arc<Vec<ConnectionRow>>>,
+    connections: Cache<(TenantId, String), Arc<Vec<Held>>>,
     opened: AtomicU64,
 }
 
@@ -120,24 +127,35 @@ impl Vault {
     }
 
     /// The connections of `ctx` for one integration, at most [`MAX_STALENESS_US`] old.
-    pub(crate) async fn connections(
-        &self,
-        ctx: &TenantCtx,
-        integration: &str,
-    ) -> Result<Arc<Vec<ConnectionRow>>, VaultError> {
+    pub(crate) async fn connections(&self, ctx: &TenantCtx, integration: &str) -> Result<Arc<Vec<Held>>, VaultError> {
         let now = self.clock.monotonic_us();
         let key = (ctx.tenant().clone(), integration.to_owned());
-        if let Some(rows) = self.connections.get(&key, now) {
-            return Ok(rows);
+        if let Some(held) = self.connections.get(&key, now) {
+            return Ok(held);
         }
-        let rows = Arc::new(self.store.connections_of(ctx, integration).await?);
-        self.connections.put(key, rows.clone(), now);
-        Ok(rows)
+        let rows = self.store.connections_of(ctx, integration).await?;
+        let held: Arc<Vec<Held>> =
+            Arc::new(rows.into_iter().map(|row| Held { row, record: OnceLock::new() }).collect());
+        self.connections.put(key, held.clone(), now);
+        Ok(held)
     }
 
-    /// Opens `row` for `ctx`. What binds them is not this code but the record itself: the tenant that authenticated is
+    /// Opens `held` for `ctx`. What binds them is not this code but the record itself: the tenant that authenticated is
     /// part of what was sealed, so another tenant's row fails to open even when the database hands it out.
-    pub(crate) async fn open(&self, ctx: &TenantCtx, row: &ConnectionRow) -> Result<Credential, VaultError> {
+    pub(crate) async fn open(&self, ctx: &TenantCtx, held: &Held) -> Result<Credential, VaultError> {
+        let record = match held.record.get() {
+            Some(record) => record,
+            None => {
+                let record = self.unlock(ctx, &held.row).await?;
+                held.record.get_or_init(|| record)
+            }
+        };
+        let plain = record.open().map_err(|OpenError| VaultError::Rejected)?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Credential::from_bytes(&plain).ok_or(VaultError::Rejected)
+    }
+
+    async fn unlock(&self, ctx: &TenantCtx, row: &ConnectionRow) -> Result<Record, VaultError> {
         let dek_id = sealed::dek_id(&row.sealed).ok_or(VaultError::Rejected)?;
         let dek = self.dek(ctx, dek_id).await?;
         let context = Context {
@@ -147,9 +165,7 @@ impl Vault {
             version: row.version,
             dek_id,
         };
-        let plain = sealed::open(&dek, &context, &row.sealed).map_err(|OpenError| VaultError::Rejected)?;
-        self.opened.fetch_add(1, Ordering::Relaxed);
-        Credential::from_bytes(&plain).ok_or(VaultError::Rejected)
+        sealed::unlock(&dek, &context, &row.sealed).map_err(|OpenError| VaultError::Rejected)
     }
 
     /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there.

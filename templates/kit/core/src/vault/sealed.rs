@@ -62,8 +62,17 @@ pub fn seal(rng: &dyn Rng, dek: &Secret, context: &Context<'_>, plain: &[u8]) ->
     Ok(format!("{FORMAT}.{}.{salt}.{nonce}.{commitment}.{ciphertext}", context.dek_id))
 }
 
-/// Opens what `seal` made for the same context under the same data key.
-pub fn open(dek: &Secret, context: &Context<'_>, text: &str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+/// A record whose key is derived, ready to be opened any number of times. Deriving is the dear part; what it holds is
+/// ciphertext and the key of this one record.
+pub struct Record {
+    key: Zeroizing<[u8; 32]>,
+    nonce: [u8; 12],
+    ciphertext: Vec<u8>,
+    aad: Vec<u8>,
+}
+
+/// Derives the key of what `seal` made for the same context under the same data key.
+pub fn unlock(dek: &Secret, context: &Context<'_>, text: &str) -> Result<Record, OpenError> {
     let mut parts = text.split('.');
     let (Some(FORMAT), Some(dek_id)) = (parts.next(), parts.next()) else { return Err(OpenError) };
     let mut bytes = || URL_SAFE_NO_PAD.decode(parts.next().unwrap_or_default()).map_err(|_| OpenError);
@@ -76,10 +85,17 @@ pub fn open(dek: &Secret, context: &Context<'_>, text: &str) -> Result<Zeroizing
     if !bool::from(expected[..].ct_eq(&commitment)) {
         return Err(OpenError);
     }
-    let nonce: [u8; 12] = nonce.try_into().map_err(|_| OpenError)?;
-    let payload = Payload { msg: &ciphertext, aad: &aad };
-    let padded = cipher(&key).decrypt(&Nonce::from(nonce), payload).map(Zeroizing::new).map_err(|_| OpenError)?;
-    unpad(&padded).ok_or(OpenError)
+    let nonce = nonce.try_into().map_err(|_| OpenError)?;
+    Ok(Record { key, nonce, ciphertext, aad })
+}
+
+impl Record {
+    /// The plaintext.
+    pub fn open(&self) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let payload = Payload { msg: &self.ciphertext, aad: &self.aad };
+        let padded = cipher(&self.key).decrypt(&Nonce::from(self.nonce), payload).map_err(|_| OpenError)?;
+        unpad(&Zeroizing::new(padded)).ok_or(OpenError)
+    }
 }
 
 /// Joins `parts`, each behind its length.
@@ -155,6 +171,10 @@ mod tests {
 
     fn sealed() -> String {
         seal(&Fixed, &dek(1), &CONTEXT, b"token").unwrap()
+    }
+
+    fn open(dek: &Secret, context: &Context<'_>, text: &str) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        unlock(dek, context, text)?.open()
     }
 
     #[test]
