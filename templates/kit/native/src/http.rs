@@ -10,18 +10,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
-use axum::serve::ListenerExt as _;
+use axum::routing::get;
+use hyper::body::Incoming;
 use kit::boot::Kit;
 use kit::inbound::AuthError;
+use kit::ports::BoxFuture;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
 
+use crate::accept;
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
 use crate::settings::Settings;
@@ -40,9 +43,32 @@ struct Edge {
     draining: Arc<AtomicBool>,
 }
 
+/// Everything behind the listener. The endpoint of the protocol is taken before the router, whose generality costs
+/// each request several allocations; the router has the rest.
+#[derive(Clone)]
+struct Front {
+    edge: Arc<Edge>,
+    rest: Router,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Front {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = BoxFuture<'static, Result<Response, Self::Error>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if request.uri().path() == PATH {
+            let edge = self.edge.clone();
+            Box::pin(async move { Ok(edge.answer(request).await) })
+        } else {
+            Box::pin(self.rest.clone().call(request.map(Body::new)))
+        }
+    }
+}
+
 /// A server that is about to listen.
 pub struct Http {
-    router: Router,
+    front: Front,
     draining: Arc<AtomicBool>,
     protocol: CancellationToken,
     grace: Duration,
@@ -67,12 +93,11 @@ impl Http {
         let mcp =
             StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
         let edge = Arc::new(Edge { kit, mcp, draining: draining.clone() });
-        let router = Router::new()
-            .route(PATH, any(answer))
+        let rest = Router::new()
             .route("/health/live", get(|| async { "live\n" }))
             .route("/health/ready", get(ready))
-            .with_state(edge);
-        Self { router, draining, protocol, grace: settings.grace, drain: settings.drain }
+            .with_state(edge.clone());
+        Self { front: Front { edge, rest }, draining, protocol, grace: settings.grace, drain: settings.drain }
     }
 
     /// Serves until `stop` completes, then drains: not ready → still accepting for the grace period → no new
@@ -83,19 +108,15 @@ impl Http {
         listener: TcpListener,
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        // Answers are single small writes: waiting to fill a packet only delays them.
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
         let (draining, grace) = (self.draining, self.grace);
         let (closing, closed) = tokio::sync::oneshot::channel::<()>();
-        let server = axum::serve(listener, self.router).with_graceful_shutdown(async move {
+        let close = async move {
             stop.await;
             tracing::info!("draining");
             draining.store(true, Ordering::Relaxed);
             tokio::time::sleep(grace).await;
             let _ = closing.send(());
-        });
+        };
         let (protocol, drain) = (self.protocol, self.drain);
         let overdue = async move {
             if closed.await.is_ok() {
@@ -108,7 +129,7 @@ impl Http {
             }
         };
         tokio::select! {
-            result = server.into_future() => result,
+            result = accept::serve(listener, self.front, close) => result,
             () = overdue => Ok(()),
         }
     }
@@ -131,34 +152,36 @@ fn allowed(settings: &Settings) -> (Vec<String>, Vec<String>) {
     (hosts, origins)
 }
 
-/// Verifies the caller and hands the request to the protocol.
-async fn answer(State(edge): State<Arc<Edge>>, mut request: Request) -> Response {
-    let presented = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim());
-    let verified = match presented {
-        Some(key) => edge.kit.authenticator.api_key(key).await,
-        None => Err(AuthError::Missing),
-    };
-    let mut response = match verified {
-        Ok(tenant) => {
-            // Nothing below needs the key any more, so nothing below can log it.
-            request.headers_mut().remove(header::AUTHORIZATION);
-            request.extensions_mut().insert(tenant);
-            Box::pin(edge.mcp.handle(request)).await.map(Body::new)
+impl Edge {
+    /// Verifies the caller and hands the request to the protocol.
+    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+        let presented = request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim());
+        let verified = match presented {
+            Some(key) => self.kit.authenticator.api_key(key).await,
+            None => Err(AuthError::Missing),
+        };
+        let mut response = match verified {
+            Ok(tenant) => {
+                // Nothing below needs the key any more, so nothing below can log it.
+                request.headers_mut().remove(header::AUTHORIZATION);
+                request.extensions_mut().insert(tenant);
+                self.mcp.handle(request).await.map(Body::new)
+            }
+            Err(error) => turned_away(error),
+        };
+        // While draining, each answer asks its client to open a new connection, which then reaches another replica. A
+        // client that kept the old one would meet its end with a request half sent.
+        if self.draining.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Err(error) => turned_away(error),
-    };
-    // While draining, each answer asks its client to open a new connection, which then reaches another replica. A client
-    // that kept the old one would meet its end with a request half sent.
-    if edge.draining.load(Ordering::Relaxed) {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
     }
-    response
 }
 
 /// The outside learns whether to send a key, to get a new one, or to come back; never which part was wrong.

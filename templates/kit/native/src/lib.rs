@@ -4,6 +4,8 @@
 //!
 //! `src/main.rs` of the project calls [`run`], and that is all it does.
 
+#[cfg(feature = "http")]
+mod accept;
 pub mod cli;
 pub mod client_config;
 pub mod clock;
