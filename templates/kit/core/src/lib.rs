@@ -24,6 +24,7 @@ pub mod prelude;
 pub mod prompt;
 pub mod registry;
 pub mod resource;
+pub mod restli;
 pub mod schema;
 pub mod secret;
 pub mod store;
