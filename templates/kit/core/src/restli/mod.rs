@@ -18,6 +18,12 @@
 mod decode;
 mod encode;
 mod escape;
+mod method;
+mod query;
+mod tunnel;
 
 pub use decode::{DecodeError, decode, decode_reduced};
 pub use encode::{encode, encode_reduced};
+pub use method::RestMethod;
+pub use query::query;
+pub use tunnel::{Outgoing, tunnel};
