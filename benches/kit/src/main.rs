@@ -14,6 +14,7 @@ use anyhow::Context as _;
 use kit::App;
 use kit::boot::{Options, Ports, boot};
 use kit::inbound::Environment;
+use kit::operator::NewConnection;
 use kit::limit::memory::MemoryLimits;
 use kit::limit::Rate;
 use kit::pipeline::Bounds;
@@ -33,7 +34,7 @@ const PROVIDER: Provider = Provider {
     base_url: "https://null.invalid",
     auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
     headers: &[("Accept", "application/json")],
-    throttle: Throttle::RetryAfterSeconds,
+    throttle: Throttle::RetryAfter,
     classify: classify_status,
 };
 
@@ -76,6 +77,7 @@ async fn main() -> anyhow::Result<()> {
     let ports = Ports {
         clock: Arc::new(SystemClock),
         sleep: Arc::new(TokioTime),
+        spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
         sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
         kek: Arc::new(LocalKek::parse(kek.as_bytes(), Arc::new(SystemRng))?),
@@ -89,13 +91,14 @@ async fn main() -> anyhow::Result<()> {
         // The limiter decides on every call, and admits as much as one machine can send.
         bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
         max_upstream_bytes: settings.max_upstream_bytes,
+        refresh: settings.refresh,
         integrations: BTreeMap::new(),
     };
     let kit = Arc::new(boot(&app, ports, options).await?);
     let tenants = kit.operator.tenant_list().await?;
     if tenants.is_empty() {
         kit.operator.tenant_add("acme").await?;
-        kit.operator.connection_set("acme", "null", "default", Secret::from("upstream-key")).await?;
+        kit.operator.connection_set(NewConnection::new("acme", "null", Secret::from("upstream-key"))).await?;
     }
     let key = kit.operator.key_create("acme", "bench", None).await?.key;
     let listener = listen(([127, 0, 0, 1], 0).into()).await?;

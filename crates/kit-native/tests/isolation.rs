@@ -16,6 +16,7 @@ use common::{Listening, Spy, app, settings};
 use kit::boot::Kit;
 use kit::error::{ErrorKind, ToolError};
 use kit::inbound::{AuthError, TenantCtx};
+use kit::operator::NewConnection;
 use kit::pipeline::{Caller, Failure};
 use kit::ports::KeyWrap as _;
 use kit::prelude::*;
@@ -99,7 +100,7 @@ async fn tenant(kit: &Kit, name: &str) -> (TenantCtx, String) {
 }
 
 async fn set(kit: &Kit, tenant: &str, integration: &str, secret: &str) {
-    kit.operator.connection_set(tenant, integration, "default", Secret::from(secret)).await.unwrap();
+    kit.operator.connection_set(NewConnection::new(tenant, integration, Secret::from(secret))).await.unwrap();
 }
 
 async fn call(kit: &Kit, tenant: &TenantCtx, tool: &str, arguments: Value) -> Result<Value, ToolError> {
@@ -643,7 +644,9 @@ async fn the_connection_of_another_integration_or_tenant_is_no_fallback() {
 #[tokio::test]
 async fn of_several_accounts_none_is_guessed() {
     let two = Two::new().await;
-    two.test.kit.operator.connection_set("a", "crm", "second", Secret::from("other-secret-of-a")).await.unwrap();
+    let second =
+        NewConnection { account: "second", ..NewConnection::new("a", "crm", Secret::from("other-secret-of-a")) };
+    two.test.kit.operator.connection_set(second).await.unwrap();
     let error = call(&two.test.kit, &two.a, "crm_me", json!({})).await.unwrap_err();
     assert_eq!(
         error.to_string(),

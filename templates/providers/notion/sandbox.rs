@@ -9,8 +9,8 @@ const TOKEN: &str = "ntn_sandbox_0000000000000000000000000000000000";
 pub(super) struct NotionSandbox;
 
 impl Sandbox for NotionSandbox {
-    fn credential(&self) -> Secret {
-        Secret::from(TOKEN)
+    fn seed(&self) -> Seed {
+        Secret::from(TOKEN).into()
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {

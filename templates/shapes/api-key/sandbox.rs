@@ -11,8 +11,8 @@ const KEY: &str = "sandbox-key-0000000000000000";
 pub(super) struct ApiSandbox;
 
 impl Sandbox for ApiSandbox {
-    fn credential(&self) -> Secret {
-        Secret::from(KEY)
+    fn seed(&self) -> Seed {
+        Secret::from(KEY).into()
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {

@@ -53,8 +53,8 @@ impl Spy {
 }
 
 impl Sandbox for Spy {
-    fn credential(&self) -> Secret {
-        Secret::from("key-of-the-sandbox")
+    fn seed(&self) -> Seed {
+        Secret::from("key-of-the-sandbox").into()
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {

@@ -10,12 +10,15 @@ use crate::app::App;
 use crate::inbound::{Authenticator, Environment};
 use crate::operator::Operator;
 use crate::pipeline::{Bounds, Pipeline};
-use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Sql, SqlError, Telemetry};
+use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Sql, SqlError, Telemetry};
 use crate::registry::{IntegrationSettings, Registry, RegistryError};
 use crate::store::Store;
 use crate::store::migrate::MigrateError;
+use crate::upstream::connect::Connector;
 use crate::upstream::executor::Executor;
+use crate::upstream::refresh::{RefreshPorts, Refresher, Timing};
 use crate::upstream::sandbox::Sandboxes;
+use crate::upstream::sweep::Sweeper;
 use crate::vault::Vault;
 use crate::vault::kek::DEV_KEK_ID;
 use crate::vault::server_keys::{self, Purpose, ServerKeyError};
@@ -26,6 +29,8 @@ pub struct Ports {
     pub clock: Arc<dyn Clock>,
     /// Waiting.
     pub sleep: Arc<dyn Sleep>,
+    /// Work that outlives a call.
+    pub spawn: Arc<dyn Spawn>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
     /// The database.
@@ -50,6 +55,8 @@ pub struct Options {
     pub bounds: Bounds,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
+    /// How long the parts of a refresh may take.
+    pub refresh: Timing,
     /// Settings by instance name.
     pub integrations: BTreeMap<String, IntegrationSettings>,
 }
@@ -64,6 +71,12 @@ pub struct Kit {
     pub pipeline: Arc<Pipeline>,
     /// The operator's commands.
     pub operator: Arc<Operator>,
+    /// Consents.
+    pub connector: Arc<Connector>,
+    /// Refreshes, for whoever stops this process.
+    pub refresher: Arc<Refresher>,
+    /// What looks after idle connections; the host runs it now and then.
+    pub sweeper: Arc<Sweeper>,
     /// The vault, for its counters.
     pub vault: Arc<Vault>,
     /// The store, for readiness.
@@ -150,13 +163,44 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
             (Some(sandboxes.clone()), sandboxes)
         }
     };
-    let vault = Arc::new(Vault::new(store.clone(), ports.kek, ports.clock.clone(), ports.rng.clone()));
-    let executor =
-        Arc::new(Executor::new(vault.clone(), send, ports.clock.clone(), options.max_upstream_bytes, app.name));
+    let app_key = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::App).await?;
+    let vault = Arc::new(Vault::new(store.clone(), ports.kek, ports.clock.clone(), ports.rng.clone(), app_key));
+    let refresh_ports = RefreshPorts {
+        send: send.clone(),
+        clock: ports.clock.clone(),
+        sleep: ports.sleep.clone(),
+        spawn: ports.spawn,
+        rng: ports.rng.clone(),
+        telemetry: ports.telemetry.clone(),
+    };
+    let refresher = Arc::new(Refresher::new(store.clone(), vault.clone(), refresh_ports, options.refresh));
+    let executor = Arc::new(Executor::new(
+        refresher.clone(),
+        send.clone(),
+        ports.clock.clone(),
+        ports.rng.clone(),
+        options.max_upstream_bytes,
+        app.name,
+    ));
     let authenticator = Arc::new(Authenticator::new(store.clone(), ports.clock.clone(), environment, pepper.clone()));
+    let sweeper = Arc::new(Sweeper {
+        refresher: refresher.clone(),
+        registry: registry.clone(),
+        clock: ports.clock.clone(),
+        telemetry: ports.telemetry.clone(),
+    });
+    let connector = Arc::new(Connector {
+        store: store.clone(),
+        vault: vault.clone(),
+        registry: registry.clone(),
+        send,
+        clock: ports.clock.clone(),
+        rng: ports.rng.clone(),
+        timing: options.refresh,
+    });
     let pipeline = Arc::new(Pipeline::new(
         registry.clone(),
-        executor,
+        executor.clone(),
         ports.limits,
         ports.telemetry,
         ports.clock.clone(),
@@ -168,11 +212,12 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         environment,
         store: store.clone(),
         vault: vault.clone(),
+        executor,
         authenticator: authenticator.clone(),
         registry: registry.clone(),
         clock: ports.clock,
         rng: ports.rng,
         pepper,
     });
-    Ok(Kit { registry, authenticator, pipeline, operator, vault, store, sandboxes })
+    Ok(Kit { registry, authenticator, pipeline, operator, connector, refresher, sweeper, vault, store, sandboxes })
 }

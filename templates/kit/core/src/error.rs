@@ -18,6 +18,8 @@ pub enum ErrorKind {
     NoCredentials,
     /// The credential is dead; a person has to connect again.
     ReconnectRequired,
+    /// Nobody has chosen yet what the connection's requests are for.
+    NeedsTarget,
     /// The owner's configuration is at fault, not the tenant.
     Misconfigured,
     /// A limit of this server.
@@ -45,6 +47,7 @@ impl ErrorKind {
             Self::Forbidden => "forbidden",
             Self::NoCredentials => "no_credentials",
             Self::ReconnectRequired => "reconnect_required",
+            Self::NeedsTarget => "needs_target",
             Self::Misconfigured => "misconfigured",
             Self::RateLimited => "rate_limited",
             Self::UpstreamRateLimited => "upstream_rate_limited",
@@ -109,6 +112,16 @@ impl ToolError {
     /// The class.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The command or step that mends it, if there is one.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// `{"error": {"type", "message", "hint"?, …facts}}`, the form that programs read.

@@ -42,3 +42,47 @@ pub struct CallEvent<'a> {
     /// From the start of the pipeline to the answer.
     pub duration_us: i64,
 }
+
+/// Something that a person should look at. Each is reported when it begins, not again while it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alarm {
+    /// A connection is dead; its tenant has to connect again.
+    ReconnectNeeded,
+    /// A connection ends in this many days whatever is done; its tenant has to connect again before.
+    EndsSoon {
+        /// 30, 14 or 3.
+        days: i64,
+    },
+    /// The authorization server refuses the owner's app.
+    AppRejected,
+    /// Refreshed tokens could not be written; they are kept in memory and written again.
+    RefreshUnsaved,
+    /// A refresh took so long that another replica took it over; its tokens were discarded.
+    LeaseLost,
+}
+
+impl Alarm {
+    /// The name in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReconnectNeeded => "reconnect_needed",
+            Self::EndsSoon { .. } => "ends_soon",
+            Self::AppRejected => "app_rejected",
+            Self::RefreshUnsaved => "refresh_unsaved",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
+/// An alarm about one connection.
+#[derive(Debug)]
+pub struct AlarmEvent<'a> {
+    /// What it is.
+    pub alarm: Alarm,
+    /// Whose connection.
+    pub tenant: &'a TenantId,
+    /// Instance name of the integration.
+    pub integration: &'a str,
+    /// Account.
+    pub account: &'a str,
+}

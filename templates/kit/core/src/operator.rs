@@ -2,6 +2,11 @@
 //! What the operator does: tenants, keys, connections. The command line, and later the admin API and the Worker, call
 //! these functions; none of them has rules of its own.
 
+mod app;
+mod connection;
+
+pub use connection::{NewConnection, SecretForm};
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,16 +14,15 @@ use serde::Serialize;
 
 use crate::inbound::{ApiKey, Authenticator, Environment, TenantCtx};
 use crate::ports::{Clock, Rng, RngError, SqlError};
-use crate::registry::Registry;
+use crate::registry::{Mounted, Registry};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::ConnectionState;
 use crate::store::keys::KeySummary;
 use crate::store::tenants::{TenantState, TenantSummary};
 use crate::tenant::{Account, TenantId};
-use crate::upstream::executor::host_label;
-use crate::upstream::provider;
-use crate::vault::{Credential, Vault, VaultError};
+use crate::upstream::executor::Executor;
+use crate::vault::{Vault, VaultError};
 
 /// Why a command did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +98,8 @@ pub struct ConnectionSummary {
     pub state: ConnectionState,
     /// Why it is in that state.
     pub reason: Option<String>,
+    /// The day after which only a person can mend it, milliseconds since the epoch.
+    pub ends_ms: Option<i64>,
     /// Last change, milliseconds since the epoch.
     pub changed_ms: i64,
 }
@@ -112,6 +118,7 @@ pub struct Operator {
     pub(crate) environment: Environment,
     pub(crate) store: Arc<Store>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) executor: Arc<Executor>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -197,26 +204,6 @@ impl Operator {
         Ok(())
     }
 
-    /// Stores the secret of a connection, sealed, and bound to the host that the integration calls now.
-    pub async fn connection_set(
-        &self,
-        tenant: &str,
-        integration: &str,
-        account: &str,
-        secret: Secret,
-    ) -> Result<(), OperatorError> {
-        let ctx = self.act_for(tenant).await?;
-        let (mounted, account) = (self.integration(integration)?, self.parse_account(account)?);
-        if provider::checked(&secret).is_none() {
-            return Err(OperatorError::refused(
-                "the secret is empty or holds a space, a line break or a letter outside ASCII",
-                "give exactly the key, for example `printf %s \"$KEY\" |` before the command",
-            ));
-        }
-        let credential = Credential::ApiKey { key: secret, hosts: vec![host_label(&mounted.base_url)] };
-        Ok(self.vault.put(&ctx, integration, &account, &credential).await?)
-    }
-
     /// A tenant's connections, without their secrets.
     pub async fn connection_list(&self, tenant: &str) -> Result<Vec<ConnectionSummary>, OperatorError> {
         let ctx = self.act_for(tenant).await?;
@@ -226,6 +213,7 @@ impl Operator {
             account: row.account,
             state: row.state,
             reason: row.reason,
+            ends_ms: row.ends_ms,
             changed_ms: row.changed_ms,
         };
         Ok(rows.into_iter().map(summary).collect())
@@ -267,8 +255,8 @@ impl Operator {
             .map_err(|error| OperatorError::refused(error.to_string(), "leave `--account` out for a single one"))
     }
 
-    fn integration(&self, instance: &str) -> Result<&crate::registry::Mounted, OperatorError> {
-        self.registry.integrations.get(instance).map(|mounted| &**mounted).ok_or_else(|| {
+    fn integration(&self, instance: &str) -> Result<&Arc<Mounted>, OperatorError> {
+        self.registry.integrations.get(instance).ok_or_else(|| {
             let known: Vec<&str> = self.registry.integrations.keys().map(String::as_str).collect();
             OperatorError::refused(
                 format!("there is no integration `{instance}`"),

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::limit::{Decision, Rate};
-use crate::observe::CallEvent;
+use crate::observe::{AlarmEvent, CallEvent};
 use crate::secret::Secret;
 
 /// A boxed future that may move between threads.
@@ -297,4 +297,6 @@ pub trait LimitBackend: Send + Sync {
 pub trait Telemetry: Send + Sync {
     /// One call has been answered.
     fn call(&self, event: &CallEvent<'_>);
+    /// A person should look at something.
+    fn alarm(&self, event: &AlarmEvent<'_>);
 }

@@ -13,7 +13,7 @@ use crate::app::{App, MakeSandbox};
 use crate::prompt::{self, Prompt};
 use crate::resource::{self, Resource};
 use crate::tool::{self, Class, Tool};
-use crate::upstream::provider::Provider;
+use crate::upstream::provider::{AuthShape, Provider};
 
 /// Some model vendors cut or refuse longer tool names.
 const MAX_NAME: usize = 64;
@@ -23,6 +23,23 @@ const MAX_NAME: usize = 64;
 pub struct IntegrationSettings {
     /// Replaces the provider's base URL: a regional host, a proxy, a stand-in on loopback.
     pub base_url: Option<Url>,
+    /// Replaces the place where tokens are exchanged.
+    pub token_url: Option<Url>,
+    /// Replaces the page where a person consents.
+    pub authorize_url: Option<Url>,
+}
+
+/// Where the requests of an integration go.
+#[derive(Clone, Debug)]
+pub struct Endpoints {
+    /// The API.
+    pub api: Url,
+    /// Where tokens are exchanged.
+    pub token: Option<Url>,
+    /// Where a person consents.
+    pub authorize: Option<Url>,
+    /// Where tokens are revoked.
+    pub revoke: Option<Url>,
 }
 
 /// An integration under its instance name, with its settings resolved.
@@ -31,10 +48,59 @@ pub struct Mounted {
     pub instance: String,
     /// The provider as data.
     pub provider: Arc<Provider>,
-    /// Where its requests go.
-    pub base_url: Url,
+    endpoints: BTreeMap<String, Endpoints>,
     /// Its stand-in, if it has one.
     pub sandbox: Option<MakeSandbox>,
+}
+
+impl Mounted {
+    /// Where requests go: of the region, where the provider has regions.
+    pub fn endpoints(&self, region: Option<&str>) -> Option<&Endpoints> {
+        self.endpoints.get(region.unwrap_or_default())
+    }
+
+    /// All endpoints, with the names of their regions (empty where there are none).
+    pub fn all_endpoints(&self) -> impl Iterator<Item = (&str, &Endpoints)> {
+        self.endpoints.iter().map(|(region, endpoints)| (region.as_str(), endpoints))
+    }
+}
+
+/// The endpoints of `provider` with what the owner set above them. `Err` says what is not a URL.
+fn endpoints(
+    provider: &Provider,
+    settings: Option<&IntegrationSettings>,
+) -> Result<BTreeMap<String, Endpoints>, &'static str> {
+    let parse =
+        |text: &str, what| if text.is_empty() { Ok(None) } else { Url::parse(text).map(Some).map_err(|_| what) };
+    let make = |api: &str, token: &str, authorize: &str, revoke: &str| {
+        let set = |url: fn(&IntegrationSettings) -> &Option<Url>| settings.and_then(|s| url(s).clone());
+        Ok(Endpoints {
+            api: set(|s| &s.base_url).or(parse(api, "base_url")?).ok_or("base_url")?,
+            token: set(|s| &s.token_url).or(parse(token, "token_url")?),
+            authorize: set(|s| &s.authorize_url).or(parse(authorize, "authorize_url")?),
+            revoke: parse(revoke, "revoke_url")?,
+        })
+    };
+    let single = |endpoints| BTreeMap::from([(String::new(), endpoints)]);
+    match &provider.auth {
+        AuthShape::LwaProfile(lwa) => lwa
+            .regions
+            .iter()
+            .map(|region| {
+                Ok((region.name.to_owned(), make(region.api_url, region.token_url, region.authorize_url, "")?))
+            })
+            .collect(),
+        AuthShape::SystemUser(user) => {
+            let exchange = user.exchange.map_or("", |exchange| exchange.url);
+            make(provider.base_url, exchange, "", "").map(single)
+        }
+        shape => {
+            let (token, authorize, revoke) = shape.oauth().map_or(("", "", ""), |oauth| {
+                (oauth.token_url, oauth.authorize_url, oauth.revoke_url.unwrap_or_default())
+            });
+            make(provider.base_url, token, authorize, revoke).map(single)
+        }
+    }
 }
 
 /// A tool under its full name.
@@ -122,15 +188,17 @@ impl Registry {
         };
         let mut wrong = Vec::new();
         for (instance, integration) in &app.integrations {
-            let override_url = settings.get(*instance).and_then(|s| s.base_url.clone());
-            let Some(base_url) = override_url.or_else(|| Url::parse(integration.provider.base_url).ok()) else {
-                wrong.push(format!("integration `{instance}`: the provider's base_url is not a URL"));
-                continue;
+            let endpoints = match endpoints(&integration.provider, settings.get(*instance)) {
+                Ok(endpoints) => endpoints,
+                Err(what) => {
+                    wrong.push(format!("integration `{instance}`: the provider's {what} is not a URL"));
+                    continue;
+                }
             };
             let mounted = Arc::new(Mounted {
                 instance: (*instance).to_owned(),
                 provider: integration.provider.clone(),
-                base_url,
+                endpoints,
                 sandbox: integration.sandbox.clone(),
             });
             if registry.integrations.insert((*instance).to_owned(), mounted.clone()).is_some() {

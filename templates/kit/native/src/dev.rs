@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use kit::App;
 use kit::boot::Kit;
+use kit::operator::NewConnection;
 use kit::ports::Clock;
 use kit::secret::Secret;
 
@@ -49,10 +50,16 @@ pub async fn start_with(app: &App, settings: &Settings, folder: &Path, clock: Ar
 /// Gives `tenant` a connection to every sandbox that it has none to.
 pub async fn connect_sandboxes(kit: &Kit, tenant: &str) -> anyhow::Result<()> {
     let have = kit.operator.connection_list(tenant).await?;
-    for (instance, secret) in kit.sandboxes.iter().flat_map(|sandboxes| sandboxes.credentials()) {
-        if !have.iter().any(|connection| connection.integration == instance) {
-            kit.operator.connection_set(tenant, instance, "default", secret).await?;
+    for (integration, seed) in kit.sandboxes.iter().flat_map(|sandboxes| sandboxes.seeds()) {
+        if have.iter().any(|connection| connection.integration == integration) {
+            continue;
         }
+        if let Some((client_id, client_secret)) = seed.app {
+            kit.operator.app_set(integration, None, client_id, client_secret).await?;
+        }
+        let (secret, region, target, account) = (seed.secret, seed.region, seed.target, "default");
+        let new = NewConnection { tenant, integration, account, secret, region, target };
+        kit.operator.connection_set(new).await?;
     }
     Ok(())
 }

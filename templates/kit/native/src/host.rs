@@ -47,6 +47,7 @@ async fn assemble(
     let ports = Ports {
         clock,
         sleep: Arc::new(TokioTime),
+        spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
         sql: Arc::new(Sqlite::open(database)?),
         kek,
@@ -59,6 +60,7 @@ async fn assemble(
         migrate: settings.migrate || environment == Environment::Dev,
         bounds: settings.bounds,
         max_upstream_bytes: settings.max_upstream_bytes,
+        refresh: settings.refresh,
         integrations: settings.integrations.clone(),
     };
     let failed = || format!("failed to start on `{}`", database.display());

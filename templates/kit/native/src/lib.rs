@@ -27,5 +27,6 @@ pub mod sqlite;
 #[cfg(feature = "stdio")]
 pub mod stdio;
 pub mod testing;
+mod upkeep;
 
 pub use cli::run;

@@ -2,7 +2,7 @@
 //! Logs: to standard error, JSON for machines or plain lines in `dev`. The protocol library logs whole requests, so it
 //! is held at warnings whatever the level.
 
-use kit::observe::CallEvent;
+use kit::observe::{Alarm, AlarmEvent, CallEvent};
 use kit::ports::Telemetry;
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::filter::Targets;
@@ -64,5 +64,58 @@ impl Telemetry for LogTelemetry {
             };
         }
         if level == Level::DEBUG { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+
+    fn alarm(&self, event: &AlarmEvent<'_>) {
+        let (tenant, integration, account) = (event.tenant.as_str(), event.integration, event.account);
+        let alarm = event.alarm.as_str();
+        match event.alarm {
+            Alarm::EndsSoon { days } => {
+                tracing::warn!(
+                    alarm,
+                    tenant,
+                    integration,
+                    account,
+                    days,
+                    "a connection ends soon; its tenant has to connect again"
+                );
+            }
+            Alarm::ReconnectNeeded => {
+                tracing::warn!(
+                    alarm,
+                    tenant,
+                    integration,
+                    account,
+                    "a connection is dead; its tenant has to connect again"
+                );
+            }
+            Alarm::AppRejected => {
+                tracing::error!(
+                    alarm,
+                    tenant,
+                    integration,
+                    account,
+                    "the authorization server refuses the owner's app"
+                );
+            }
+            Alarm::RefreshUnsaved => {
+                tracing::error!(
+                    alarm,
+                    tenant,
+                    integration,
+                    account,
+                    "refreshed tokens could not be written; trying again"
+                );
+            }
+            Alarm::LeaseLost => {
+                tracing::error!(
+                    alarm,
+                    tenant,
+                    integration,
+                    account,
+                    "a refresh was overtaken; its tokens were discarded"
+                );
+            }
+        }
     }
 }

@@ -7,10 +7,10 @@ use kit::App;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::host;
 use crate::http::{Http, listen};
 use crate::settings::Settings;
 use crate::signal::Signals;
+use crate::{host, upkeep};
 
 /// Serves until a signal comes.
 pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
@@ -18,7 +18,10 @@ pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let kit = Arc::new(host::live(app, settings).await?);
     let listener = listen(settings.bind).await?;
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");
-    until_signal(Http::new(kit, settings), listener, signals).await?;
+    let sweeping = tokio::spawn(upkeep::sweep(kit.clone(), settings.sweep));
+    until_signal(Http::new(kit.clone(), settings), listener, signals).await?;
+    sweeping.abort();
+    upkeep::settle(&kit, settings.refresh.token_timeout).await;
     tracing::info!("stopped");
     Ok(())
 }

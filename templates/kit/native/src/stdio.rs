@@ -14,16 +14,18 @@ use rmcp::transport::stdio_pipes;
 
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
+use crate::settings::Settings;
 use crate::signal::Signals;
+use crate::upkeep;
 
 /// Serves the one tenant `name`.
-pub async fn one(kit: Kit, name: &str) -> anyhow::Result<()> {
+pub async fn one(kit: Kit, settings: &Settings, name: &str) -> anyhow::Result<()> {
     let tenant = authenticate(&kit, name).await?;
-    serve(kit, Who::One(tenant)).await
+    serve(kit, settings, Who::One(tenant)).await
 }
 
 /// Serves several tenants; every tool gets a required argument `tenant`.
-pub async fn several(kit: Kit, names: &[String]) -> anyhow::Result<()> {
+pub async fn several(kit: Kit, settings: &Settings, names: &[String]) -> anyhow::Result<()> {
     let taken =
         kit.registry.tools.iter().find(|tool| tool.input.get("properties").is_some_and(|p| p.get("tenant").is_some()));
     if let Some(tool) = taken {
@@ -34,7 +36,7 @@ pub async fn several(kit: Kit, names: &[String]) -> anyhow::Result<()> {
     for name in names {
         tenants.insert(name.clone(), authenticate(&kit, name).await?);
     }
-    serve(kit, Who::Choice(tenants)).await
+    serve(kit, settings, Who::Choice(tenants)).await
 }
 
 async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
@@ -47,9 +49,11 @@ async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
     kit.authenticator.local(&tenant).await.with_context(hint)
 }
 
-async fn serve(kit: Kit, who: Who) -> anyhow::Result<()> {
+async fn serve(kit: Kit, settings: &Settings, who: Who) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
-    let running = match McpServer::new(Arc::new(kit), who).serve(stdio_pipes()).await {
+    let kit = Arc::new(kit);
+    let sweeping = tokio::spawn(upkeep::sweep(kit.clone(), settings.sweep));
+    let running = match McpServer::new(kit.clone(), who).serve(stdio_pipes()).await {
         Ok(running) => running,
         // The client closed the pipe before its first message: nothing went wrong.
         Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
@@ -60,5 +64,7 @@ async fn serve(kit: Kit, who: Who) -> anyhow::Result<()> {
         reason = running.waiting() => { reason.context("failed to serve on stdio")?; }
         () = signals.next() => protocol.cancel(),
     }
+    sweeping.abort();
+    upkeep::settle(&kit, settings.refresh.token_timeout).await;
     Ok(())
 }

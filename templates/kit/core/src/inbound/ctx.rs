@@ -15,6 +15,8 @@ pub enum Principal {
     Local,
     /// The operator's own command.
     Operator,
+    /// The sweep, which keeps idle connections alive.
+    Sweep,
 }
 
 /// An authenticated tenant. Every store, vault and limiter call that concerns a tenant takes one.
@@ -39,6 +41,11 @@ impl TenantCtx {
         Self::new(tenant, Principal::Operator)
     }
 
+    /// The sweep acting on a tenant whose connection is due.
+    pub(crate) fn for_sweep(tenant: TenantId) -> Self {
+        Self::new(tenant, Principal::Sweep)
+    }
+
     /// The tenant.
     pub fn tenant(&self) -> &TenantId {
         &self.inner.0
@@ -49,12 +56,13 @@ impl TenantCtx {
         &self.inner.1
     }
 
-    /// The principal in logs: the public id of the key, `local` or `operator`.
+    /// The principal in logs: the public id of the key, `local`, `operator` or `sweep`.
     pub fn principal_label(&self) -> &str {
         match &self.inner.1 {
             Principal::ApiKey(id) => id,
             Principal::Local => "local",
             Principal::Operator => "operator",
+            Principal::Sweep => "sweep",
         }
     }
 }

@@ -21,8 +21,10 @@ pub struct Migration {
 }
 
 /// All migrations of this version, oldest first.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, name: "tenancy", sql: include_str!("migrations/0001_tenancy.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, name: "tenancy", sql: include_str!("migrations/0001_tenancy.sql") },
+    Migration { number: 2, name: "refresh", sql: include_str!("migrations/0002_refresh.sql") },
+];
 
 /// Why the database does not fit.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //! The store: every statement of the kit, written once over the [`Sql`] port. What concerns a tenant takes a
 //! `&TenantCtx`, and its tenant is in the statement's condition; there is no method that lists another's rows.
 
+pub mod apps;
+pub(crate) mod connect_states;
 pub mod connections;
 pub mod deks;
 pub mod keys;

@@ -1,100 +1,252 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! The one executor: choose the connection → open its record → check the host → sign → send → classify. It is the only
-//! place where a secret meets a request, and the only one that decides what an upstream's no means.
+//! The one executor: choose the connection → open its record → renew it if need be → check the host → sign → send → classify
+//! → at most once more. It is the only place where a secret meets a request, and the only one that decides what an
+//! upstream's no means.
+//!
+//! A call sends at most two requests, of which the second follows an answer that says nothing was done (the token was
+//! refused), or a failure of a request that may be repeated. It never refreshes twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
-use super::Outcome;
-use super::request::Draft;
+use super::life::{self, Readiness};
+use super::oauth::Target;
+use super::provider::AuthShape;
+use super::refresh::{Cause, RefreshError, Refresher};
+use super::request::{Draft, Wire};
+use super::{Outcome, sign};
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
-use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, SendError};
+use crate::inbound::TenantCtx;
+use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError};
 use crate::registry::Mounted;
 use crate::store::connections::{ConnectionRow, ConnectionState};
 use crate::tenant::TenantId;
+use crate::vault::credential::{Credential, fingerprint};
 use crate::vault::{Held, Vault, VaultError};
 
 /// Sends the requests of all integrations.
 pub struct Executor {
     vault: Arc<Vault>,
+    refresher: Arc<Refresher>,
     send: Arc<dyn HttpSend>,
     clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
     max_response_bytes: usize,
     server: &'static str,
 }
 
+/// Whose request it is, for what, and until when.
+struct Errand<'a> {
+    ctx: &'a TenantCtx,
+    integration: &'a Arc<Mounted>,
+    deadline_us: i64,
+    /// The list of targets is asked for while there is none yet.
+    without_target: Option<&'a str>,
+}
+
 impl Executor {
     /// `server` is the name of the binary, for the commands in hints.
-    pub fn new(
-        vault: Arc<Vault>,
+    pub(crate) fn new(
+        refresher: Arc<Refresher>,
         send: Arc<dyn HttpSend>,
         clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
         max_response_bytes: usize,
         server: &'static str,
     ) -> Self {
-        Self { vault, send, clock, max_response_bytes, server }
+        Self { vault: refresher.vault.clone(), refresher, send, clock, rng, max_response_bytes, server }
     }
 
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
         let (ctx, integration) = (&call.0.tenant, &call.0.integration);
-        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
-        let held = self.choose(&rows, ctx.tenant(), integration)?;
-        let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
+        self.run(&errand, draft).await
+    }
 
-        let url = draft.url(&integration.base_url)?;
-        if !credential.permits(&host_label(&url)) {
-            return Err(self.host_refused(ctx.tenant(), integration));
-        }
-        let signature = integration.provider.sign(&credential).ok_or_else(|| self.misconfigured(integration))?;
-        drop(credential);
+    /// What requests of the connection (`ctx`, `integration`, `account`) can be for. Empty where nothing is chosen.
+    pub(crate) async fn targets(
+        &self,
+        ctx: &TenantCtx,
+        integration: &Arc<Mounted>,
+        account: &str,
+    ) -> Result<Vec<Target>, ToolError> {
+        let AuthShape::LwaProfile(lwa) = &integration.provider.auth else { return Ok(Vec::new()) };
+        let deadline_us = self.clock.monotonic_us() + 30_000_000;
+        let errand = Errand { ctx, integration, deadline_us, without_target: Some(account) };
+        let response = self.run(&errand, Draft::get(lwa.profiles_path)).await?;
+        let list = serde_json::from_slice(&response.body)
+            .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
+        Ok((lwa.profiles)(&list))
+    }
 
-        let mut headers: Vec<(String, String)> = integration
-            .provider
-            .headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        headers.extend(draft.headers);
-        headers.push(signature);
-        let left = call.0.deadline_us.saturating_sub(self.clock.monotonic_us()).max(1);
-        let request = HttpRequest {
-            integration: integration.instance.clone(),
-            method: draft.method,
-            url,
-            headers,
-            body: draft.body,
-            timeout: Duration::from_micros(left.unsigned_abs()),
-            max_response_bytes: self.max_response_bytes,
-        };
+    async fn run(&self, errand: &Errand<'_>, draft: Draft) -> Result<HttpResponse, ToolError> {
+        let Errand { ctx, integration, .. } = errand;
         let title = integration.provider.title;
-        let response = self.send.send(request).await.map_err(|error| send_error(error, title))?;
-        match integration.provider.outcome(&response) {
-            Outcome::Ok => Ok(response),
-            Outcome::AuthDead => {
-                // If the note cannot be written, the next call finds out for itself; this one fails the same way.
-                let _ = self.vault.mark_dead(ctx, &held.row, "the provider refused the credential").await;
-                Err(self.reconnect(ctx.tenant(), integration, &held.row))
+        let (mut refreshed, mut resent) = (false, false);
+        loop {
+            let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+            let held = self.choose(&rows, errand)?;
+            let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+            match self.readiness(errand, &held.row, &credential) {
+                Readiness::Ready => {}
+                Readiness::Due => {
+                    // It is good for this call. Whoever comes after its end finds a new one.
+                    let cooling = held.row.retry_at_ms.is_some_and(|at| at > self.clock.wall_ms());
+                    if !cooling {
+                        drop(self.refresher.begin(ctx, integration, &held.row.account, Cause::Clock));
+                    }
+                }
+                Readiness::Expired if !refreshed => {
+                    refreshed = true;
+                    self.refresh(errand, &held.row, Cause::Clock).await?;
+                    continue;
+                }
+                Readiness::Expired => {
+                    return Err(ToolError::unavailable("the connection could not be renewed in time"));
+                }
+                Readiness::NeedsTarget => return Err(self.needs_target(ctx.tenant(), integration, &held.row)),
+                Readiness::Ended => {
+                    self.mark_dead(ctx, &held.row, "its token has ended and cannot be renewed").await;
+                    return Err(self.reconnect(ctx.tenant(), integration, &held.row));
+                }
             }
-            outcome => Err(refusal(outcome, title, response.status)),
+            let request = self.request(errand, &draft, &credential).await?;
+            let used = credential.bearer().map(fingerprint);
+            let renewable = credential.tokens().is_some_and(|tokens| tokens.refresh.is_some());
+            drop(credential);
+            let response = match self.send.send(request).await {
+                Ok(response) => response,
+                Err(error) => {
+                    // Where nothing was sent, or what was sent may be sent twice, a broken connection is tried once more.
+                    let again = error == SendError::Connect || (error == SendError::Broken && draft.is_safe());
+                    if again && !std::mem::replace(&mut resent, true) {
+                        continue;
+                    }
+                    return Err(send_error(error, title));
+                }
+            };
+            match (integration.provider.outcome(&response, self.clock.wall_ms()), used) {
+                (Outcome::Ok, _) => return Ok(response),
+                (Outcome::AuthExpired, Some(print)) if renewable && !refreshed && !resent => {
+                    (refreshed, resent) = (true, true);
+                    self.refresh(errand, &held.row, Cause::Rejected(print)).await?;
+                }
+                (Outcome::AuthExpired, _) if renewable => {
+                    self.refresher.hold_off(ctx, &held.row).await;
+                    return Err(ToolError::upstream(format!("{title} refused a credential that was just renewed")));
+                }
+                (Outcome::AuthExpired | Outcome::AuthDead, _) => {
+                    self.mark_dead(ctx, &held.row, "the provider refused the credential").await;
+                    return Err(self.reconnect(ctx.tenant(), integration, &held.row));
+                }
+                (outcome, _) => return Err(refusal(outcome, title, response.status)),
+            }
         }
     }
 
-    /// The only connection there is, or an error: never a guess, never somebody else's.
-    fn choose<'a>(&self, rows: &'a [Held], tenant: &TenantId, integration: &Mounted) -> Result<&'a Held, ToolError> {
-        let usable: Vec<&Held> = rows.iter().filter(|held| held.row.state == ConnectionState::Active).collect();
-        match (usable.as_slice(), rows) {
-            ([held], _) => Ok(held),
-            ([], [dead, ..]) => Err(self.reconnect(tenant, integration, &dead.row)),
-            ([], []) => {
-                let (instance, title) = (&integration.instance, integration.provider.title);
-                let message = format!("tenant `{tenant}` has no {title} connection for the integration `{instance}`");
-                Err(ToolError::new(ErrorKind::NoCredentials, message)
-                    .hint(self.set_command(tenant, instance, "default"))
-                    .fact("integration", instance.as_str()))
+    fn readiness(&self, errand: &Errand<'_>, row: &ConnectionRow, credential: &Credential) -> Readiness {
+        let (shape, now) = (&errand.integration.provider.auth, self.clock.wall_ms());
+        match errand.without_target {
+            Some(_) => life::token_readiness(shape, credential, row.version, now),
+            None => life::readiness(shape, credential, row.version, now),
+        }
+    }
+
+    /// The signed request. Whatever a model wrote into `draft`, host and credential are not its business.
+    async fn request(
+        &self,
+        errand: &Errand<'_>,
+        draft: &Draft,
+        credential: &Credential,
+    ) -> Result<HttpRequest, ToolError> {
+        let Errand { ctx, integration, .. } = errand;
+        let provider = &integration.provider;
+        let endpoints = integration.endpoints(credential.region()).ok_or_else(|| self.misconfigured(integration))?;
+        let boundary = crate::token::random(&*self.rng, 32).unwrap_or_default();
+        let Wire { method, mut url, headers: written, body } = draft.wire(&endpoints.api, &boundary)?;
+        if !credential.permits(&host_label(&url)) {
+            return Err(self.host_refused(ctx.tenant(), integration));
+        }
+        let app = match sign::uses_app(&provider.auth) {
+            true => Some(self.vault.app(ctx, &integration.instance).await.map_err(vault_error)?)
+                .map(|app| app.ok_or_else(|| self.no_app(integration)))
+                .transpose()?,
+            false => None,
+        };
+        let signature =
+            sign::sign(&provider.auth, credential, app.as_ref()).ok_or_else(|| self.misconfigured(integration))?;
+        if let Some((name, value)) = &signature.query {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let mut headers = Vec::with_capacity(provider.headers.len() + written.len() + signature.headers.len());
+        headers.extend(provider.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        headers.extend(written);
+        headers.extend(signature.headers);
+        let left = errand.deadline_us.saturating_sub(self.clock.monotonic_us()).max(1);
+        Ok(HttpRequest {
+            integration: integration.instance.clone(),
+            method,
+            url,
+            headers,
+            body,
+            timeout: Duration::from_micros(left.unsigned_abs()),
+            max_response_bytes: self.max_response_bytes,
+        })
+    }
+
+    async fn refresh(&self, errand: &Errand<'_>, row: &ConnectionRow, cause: Cause) -> Result<(), ToolError> {
+        let Errand { ctx, integration, .. } = errand;
+        let title = integration.provider.title;
+        let failed = match self.refresher.refresh(ctx, integration, &row.account, cause).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        Err(match failed {
+            RefreshError::Gone => self.no_credentials(ctx.tenant(), integration),
+            RefreshError::Dead => self.reconnect(ctx.tenant(), integration, row),
+            RefreshError::NoApp => self.no_app(integration),
+            RefreshError::Misconfigured(reason) => self.wrong_app(integration, reason),
+            RefreshError::CoolingDown(ms) => {
+                let message = format!("the connection to {title} cannot be renewed just now");
+                ToolError::unavailable(message).fact("retry_after_ms", ms)
             }
+            RefreshError::Later(reason) => {
+                ToolError::unavailable(format!("the connection to {title} could not be renewed: {reason}"))
+            }
+            RefreshError::Busy => ToolError::unavailable(format!("the connection to {title} is being renewed")),
+            RefreshError::Unavailable => ToolError::unavailable("the vault does not answer"),
+        })
+    }
+
+    async fn mark_dead(&self, ctx: &TenantCtx, row: &ConnectionRow, reason: &str) {
+        // If the note cannot be written, the next call finds out for itself; this one fails the same way.
+        self.refresher.mark_dead(ctx, row, reason).await;
+    }
+
+    /// The only connection there is, or an error: never a guess, never somebody else's.
+    fn choose<'a>(&self, rows: &'a [Held], errand: &Errand<'_>) -> Result<&'a Held, ToolError> {
+        let (tenant, integration) = (errand.ctx.tenant(), errand.integration);
+        let wanted = |held: &&Held| errand.without_target.is_none_or(|account| held.row.account == account);
+        let usable = |held: &&Held| match held.row.state {
+            ConnectionState::Active => true,
+            ConnectionState::NeedsTarget => errand.without_target.is_some(),
+            ConnectionState::NeedsReconnect | ConnectionState::Misconfigured => false,
+        };
+        let found: Vec<&Held> = rows.iter().filter(wanted).collect();
+        let ready: Vec<&Held> = found.iter().copied().filter(usable).collect();
+        match (ready.as_slice(), found.as_slice()) {
+            ([held], _) => Ok(held),
+            ([], []) => Err(self.no_credentials(tenant, integration)),
+            ([], [held, ..]) => Err(match held.row.state {
+                ConnectionState::NeedsTarget => self.needs_target(tenant, integration, &held.row),
+                ConnectionState::Misconfigured => {
+                    self.wrong_app(integration, "the authorization server refuses the app's id or secret")
+                }
+                _ => self.reconnect(tenant, integration, &held.row),
+            }),
             (several, _) => {
                 let accounts: Vec<&str> = several.iter().map(|held| held.row.account.as_str()).collect();
                 let message =
@@ -110,12 +262,45 @@ impl Executor {
         }
     }
 
+    fn no_credentials(&self, tenant: &TenantId, integration: &Mounted) -> ToolError {
+        let (instance, title) = (&integration.instance, integration.provider.title);
+        let message = format!("tenant `{tenant}` has no {title} connection for the integration `{instance}`");
+        ToolError::new(ErrorKind::NoCredentials, message)
+            .hint(self.set_command(tenant, instance, "default"))
+            .fact("integration", instance.as_str())
+    }
+
     fn reconnect(&self, tenant: &TenantId, integration: &Mounted, row: &ConnectionRow) -> ToolError {
         let message = format!("{} no longer accepts the credential of this connection", integration.provider.title);
         ToolError::new(ErrorKind::ReconnectRequired, message)
             .hint(self.set_command(tenant, &integration.instance, &row.account))
             .fact("integration", integration.instance.as_str())
             .fact("account", row.account.as_str())
+    }
+
+    fn needs_target(&self, tenant: &TenantId, integration: &Mounted, row: &ConnectionRow) -> ToolError {
+        let (instance, account) = (&integration.instance, account_flag(&row.account));
+        let message =
+            format!("nobody has chosen the {} profile that this connection is for", integration.provider.title);
+        ToolError::new(ErrorKind::NeedsTarget, message)
+            .hint(format!(
+                "the operator runs `{} connection targets {instance} --tenant {tenant}{account}` and then the same with \
+                 `target` and `--id ID`",
+                self.server
+            ))
+            .fact("integration", instance.as_str())
+            .fact("account", row.account.as_str())
+    }
+
+    fn no_app(&self, integration: &Mounted) -> ToolError {
+        self.wrong_app(integration, "the owner's app is missing")
+    }
+
+    fn wrong_app(&self, integration: &Mounted, reason: &str) -> ToolError {
+        let (instance, title) = (&integration.instance, integration.provider.title);
+        ToolError::new(ErrorKind::Misconfigured, format!("{title} cannot be reached: {reason}"))
+            .hint(format!("the operator runs `{} app set {instance} --client-id ID`", self.server))
+            .fact("integration", instance.as_str())
     }
 
     fn host_refused(&self, tenant: &TenantId, integration: &Mounted) -> ToolError {
@@ -132,9 +317,13 @@ impl Executor {
     }
 
     fn set_command(&self, tenant: &TenantId, instance: &str, account: &str) -> String {
-        let account = if account == "default" { String::new() } else { format!(" --account {account}") };
+        let account = account_flag(account);
         format!("the operator runs `{} connection set {instance} --tenant {tenant}{account}`", self.server)
     }
+}
+
+fn account_flag(account: &str) -> String {
+    if account == "default" { String::new() } else { format!(" --account {account}") }
 }
 
 /// `host`, or `host:port` where the port is not the scheme's own. Credentials are bound to this text.
@@ -176,7 +365,7 @@ fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
             retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
         }
         Outcome::Invalid => ToolError::upstream(format!("{title} refused the request with status {status}")),
-        Outcome::Transient | Outcome::Ok | Outcome::AuthDead => {
+        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead => {
             ToolError::upstream(format!("{title} failed with status {status}"))
         }
     }

@@ -1,10 +1,23 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Upstreams: a provider is data, and one executor sends every request. No provider has a loop of its own.
+//!
+//! A call takes this way: [`executor`] chooses the connection → [`life`] says whether its credential can be used →
+//! [`refresh`] renews it if not → [`sign`] puts it on the request → send → what does the answer mean → at most once more.
 
+pub mod connect;
 pub mod executor;
+pub(crate) mod flight;
+pub(crate) mod lease;
+pub(crate) mod life;
+pub mod oauth;
 pub mod provider;
+pub mod refresh;
 pub mod request;
 pub mod sandbox;
+pub(crate) mod sign;
+pub mod sweep;
+pub mod throttle;
+pub mod token;
 
 use crate::ports::HttpResponse;
 
@@ -13,6 +26,8 @@ use crate::ports::HttpResponse;
 pub enum Outcome {
     /// It worked.
     Ok,
+    /// The access token is not accepted; a fresh one may be.
+    AuthExpired,
     /// The credential is dead; only a person can mend it.
     AuthDead,
     /// The credential is good, but may not do this.
@@ -34,7 +49,7 @@ pub enum Outcome {
 pub fn classify_status(response: &HttpResponse) -> Outcome {
     match response.status {
         200..=299 => Outcome::Ok,
-        401 => Outcome::AuthDead,
+        401 => Outcome::AuthExpired,
         403 => Outcome::Forbidden,
         404 | 410 => Outcome::NotFound,
         429 => Outcome::Throttled { retry_after_ms: None },

@@ -2,12 +2,13 @@
 //! A provider as data: where it lives, what every request carries, how it authenticates, how it says no.
 
 use super::Outcome;
+use super::oauth::{LwaProfile, OAuth, SystemUser};
+use super::throttle;
 use crate::ports::HttpResponse;
 use crate::secret::Secret;
-use crate::vault::Credential;
 
 /// How a provider authenticates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum AuthShape {
     /// A key in a header: `<prefix><key>`.
     ApiKey {
@@ -16,15 +17,66 @@ pub enum AuthShape {
         /// What stands before the key, with its space (`"Bearer "`), or nothing.
         prefix: &'static str,
     },
+    /// OAuth 2 with a refresh token: `<prefix><access token>` in a header.
+    OAuth2Refresh {
+        /// The authorization server.
+        oauth: OAuth,
+        /// Name of the header.
+        header: &'static str,
+        /// What stands before the access token.
+        prefix: &'static str,
+    },
+    /// A token that an administrator made for a machine.
+    SystemUser(SystemUser),
+    /// Login With Amazon, with a profile that each request names.
+    LwaProfile(LwaProfile),
+    /// OAuth 2, and requests in the encoding of Rest.li.
+    Restli {
+        /// The authorization server.
+        oauth: OAuth,
+        /// Version of the API, as `YYYYMM`.
+        version: &'static str,
+    },
+}
+
+impl AuthShape {
+    /// Its name in the catalogue.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::ApiKey { .. } => "api-key",
+            Self::OAuth2Refresh { .. } => "oauth2-refresh",
+            Self::SystemUser(_) => "system-user",
+            Self::LwaProfile(_) => "lwa-profile",
+            Self::Restli { .. } => "restli",
+        }
+    }
+
+    /// The authorization server, for the shapes that have one.
+    pub const fn oauth(&self) -> Option<&OAuth> {
+        match self {
+            Self::OAuth2Refresh { oauth, .. } | Self::Restli { oauth, .. } => Some(oauth),
+            Self::LwaProfile(lwa) => Some(&lwa.oauth),
+            Self::ApiKey { .. } | Self::SystemUser(_) => None,
+        }
+    }
+
+    /// Whether connections need the owner's app: its id and secret.
+    pub const fn needs_app(&self) -> bool {
+        match self {
+            Self::ApiKey { .. } => false,
+            Self::SystemUser(user) => user.proof_param.is_some() || user.exchange.is_some(),
+            Self::OAuth2Refresh { .. } | Self::LwaProfile(_) | Self::Restli { .. } => true,
+        }
+    }
 }
 
 /// How a provider says how long to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Throttle {
-    /// It does not.
+    /// It does not, or in the body, which `classify` reads.
     Silent,
-    /// `Retry-After` in whole seconds.
-    RetryAfterSeconds,
+    /// `Retry-After`: seconds, whole or not, or a date.
+    RetryAfter,
 }
 
 /// One upstream API.
@@ -34,7 +86,8 @@ pub struct Provider {
     pub id: &'static str,
     /// Name for people: `Notion`.
     pub title: &'static str,
-    /// Scheme and host of every request, with a path prefix if the provider has one.
+    /// Scheme and host of every request, with a path prefix if the provider has one. The shape `lwa-profile` takes it from
+    /// the region.
     pub base_url: &'static str,
     /// How it authenticates.
     pub auth: AuthShape,
@@ -47,22 +100,14 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// What `response` means, with the wait that its headers ask for.
-    pub(crate) fn outcome(&self, response: &HttpResponse) -> Outcome {
+    /// What `response` means, with the wait that its headers ask for. `now_ms` stands in for a missing `Date`.
+    pub(crate) fn outcome(&self, response: &HttpResponse, now_ms: i64) -> Outcome {
         match ((self.classify)(response), self.throttle) {
-            (Outcome::Throttled { retry_after_ms: None }, Throttle::RetryAfterSeconds) => {
-                let seconds = response.header("retry-after").and_then(|value| value.trim().parse::<i64>().ok());
-                Outcome::Throttled { retry_after_ms: seconds.map(|seconds| seconds.clamp(0, 86_400) * 1_000) }
+            (Outcome::Throttled { retry_after_ms: None }, Throttle::RetryAfter) => {
+                Outcome::Throttled { retry_after_ms: throttle::retry_after_ms(response, now_ms) }
             }
             (outcome, _) => outcome,
         }
-    }
-
-    /// The header that authenticates a request. `None` if the secret does not fit into one.
-    pub(crate) fn sign(&self, credential: &Credential) -> Option<(String, String)> {
-        let AuthShape::ApiKey { header, prefix } = self.auth;
-        let Credential::ApiKey { key, .. } = credential;
-        Some((header.to_owned(), format!("{prefix}{}", checked(key)?)))
     }
 }
 

@@ -6,11 +6,13 @@ use std::fmt::Display;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use url::Url;
 
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
 use crate::ports::{HttpResponse, Method};
+use crate::restli::{self, RestMethod};
 
 /// The upstream of one call.
 pub struct Upstream {
@@ -32,6 +34,14 @@ impl Upstream {
         self.request(Method::Post, path)
     }
 
+    /// A request in the encoding of Rest.li: `params` are encoded and sorted, `fields` names what the answer should hold
+    /// (`"id,name"`), `method` says which of Rest.li's methods it is. A query that is too long travels in the body.
+    pub fn restli(&self, method: RestMethod, path: &str, params: &[(&str, Value)], fields: Option<&str>) -> Request {
+        let mut request = self.request(method.verb(), path).header("X-RestLi-Method", method.as_str());
+        request.draft.query = Query::Restli(restli::query(params, fields));
+        request
+    }
+
     /// A request with another method.
     pub fn request(&self, method: Method, path: &str) -> Request {
         Request { call: self.call.clone(), draft: Draft::new(method, path), wrong: None }
@@ -43,7 +53,24 @@ pub(crate) struct Draft {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) segments: Vec<String>,
-    pub(crate) query: Vec<(String, String)>,
+    pub(crate) query: Query,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    safe: bool,
+}
+
+/// How a query is written.
+pub(crate) enum Query {
+    /// Pairs, escaped as HTML forms are.
+    Pairs(Vec<(String, String)>),
+    /// In the encoding of Rest.li, which must not be escaped once more.
+    Restli(String),
+}
+
+/// A request as it goes out, still without a credential.
+pub(crate) struct Wire {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
@@ -51,7 +78,34 @@ pub(crate) struct Draft {
 impl Draft {
     fn new(method: Method, path: &str) -> Self {
         let (path, none) = (path.to_owned(), Vec::new);
-        Self { method, path, segments: none(), query: Vec::new(), headers: Vec::new(), body: Vec::new() }
+        let query = Query::Pairs(Vec::new());
+        Self { method, path, segments: none(), query, headers: Vec::new(), body: Vec::new(), safe: false }
+    }
+
+    /// `GET path`.
+    pub(crate) fn get(path: &str) -> Self {
+        Self::new(Method::Get, path)
+    }
+
+    /// Whether it may be sent twice.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.safe || self.method == Method::Get
+    }
+
+    /// The request under `base`. `boundary` is random text for a body in parts.
+    pub(crate) fn wire(&self, base: &Url, boundary: &str) -> Result<Wire, ToolError> {
+        let mut url = self.url(base)?;
+        let Query::Restli(query) = &self.query else {
+            return Ok(Wire { method: self.method, url, headers: self.headers.clone(), body: self.body.clone() });
+        };
+        let body = (!self.body.is_empty()).then_some(self.body.as_slice());
+        let sent = restli::tunnel(self.method, url.path(), query, body, boundary);
+        url.set_query((!sent.query.is_empty()).then_some(&sent.query));
+        let mut headers = self.headers.clone();
+        // The codec says what the body is.
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("content-type"));
+        headers.extend(sent.headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Ok(Wire { method: sent.verb, url, headers, body: sent.body })
     }
 
     /// The absolute URL under `base`. The path is taken apart and every part escaped, so a value formatted into it by
@@ -68,8 +122,9 @@ impl Draft {
             Ok(mut segments) => segments.pop_if_empty().extend(given()),
             Err(()) => return Err(ToolError::new(ErrorKind::Misconfigured, "the base URL has no path")),
         };
-        if !self.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(&self.query);
+        match &self.query {
+            Query::Pairs(pairs) if !pairs.is_empty() => drop(url.query_pairs_mut().extend_pairs(pairs)),
+            Query::Pairs(_) | Query::Restli(_) => {}
         }
         Ok(url)
     }
@@ -101,7 +156,10 @@ impl Request {
 
     /// Adds a query parameter, escaped.
     pub fn query(mut self, name: &str, value: impl Display) -> Self {
-        self.draft.query.push((name.to_owned(), value.to_string()));
+        match &mut self.draft.query {
+            Query::Pairs(pairs) => pairs.push((name.to_owned(), value.to_string())),
+            Query::Restli(_) => self.wrong = Some(ToolError::upstream("a Rest.li query is given as a whole")),
+        }
         self
     }
 
@@ -111,6 +169,12 @@ impl Request {
             Some(value) => self.query(name, value),
             None => self,
         }
+    }
+
+    /// Says that this request only reads, whatever its method, so that it may be sent once more when its connection breaks.
+    pub fn safe(mut self) -> Self {
+        self.draft.safe = true;
+        self
     }
 
     /// Adds a header.
@@ -152,7 +216,7 @@ mod tests {
     fn url(path: &str, segments: &[&str]) -> String {
         let mut draft = Draft::new(Method::Get, path);
         draft.segments = segments.iter().map(|s| (*s).to_owned()).collect();
-        draft.query = vec![("q".into(), "a b&c".into())];
+        draft.query = Query::Pairs(vec![("q".into(), "a b&c".into())]);
         draft.url(&Url::parse("https://api.example.com/base/?x=1").unwrap()).unwrap().to_string()
     }
 

@@ -1,48 +1,263 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! What a sealed record holds: the secret of a connection and the hosts it may be sent to.
+//! What a sealed record holds: the secret of a connection and the hosts it may be sent to. The hosts are sealed with it, so
+//! no later change of configuration can send it elsewhere.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
 /// The secret of one connection.
-pub enum Credential {
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Hosts (and `host:port` where the port is not the default one) that it may be sent to: the API's, and those of the
+    /// endpoints that renew it.
+    pub hosts: Vec<String>,
+    /// The secret itself.
+    pub kind: Kind,
+}
+
+/// What authenticates a connection, by auth shape.
+#[derive(Clone, Debug)]
+pub enum Kind {
     /// A key that the tenant's own administrator issued at the provider.
-    ApiKey {
-        /// The key.
-        key: Secret,
-        /// Hosts (and `host:port` where the port is not the default one) that the key may be sent to. They are sealed
-        /// with it, so no later change of configuration can send it elsewhere.
-        hosts: Vec<String>,
+    ApiKey(Secret),
+    /// Shapes `oauth2-refresh` and `restli`.
+    OAuth(Tokens),
+    /// Shape `system-user`: the token itself.
+    LongLived(Token),
+    /// Shape `lwa-profile`: tokens, the region they belong to, and the profile that requests are for.
+    Scoped {
+        /// The tokens.
+        tokens: Tokens,
+        /// Name of the region.
+        region: String,
+        /// Id of the profile; none until somebody chose one. A decimal text: real ids exceed 64 bits.
+        target: Option<String>,
     },
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Stored {
-    ApiKey { key: String, hosts: Vec<String> },
+/// What an authorization server gave.
+#[derive(Clone, Debug, Default)]
+pub struct Tokens {
+    /// The access token, if there is one yet.
+    pub access: Option<Token>,
+    /// The refresh token. Some providers give none.
+    pub refresh: Option<Secret>,
+    /// When the refresh token ends, milliseconds since the epoch; `None` for not known or never.
+    pub refresh_expires_ms: Option<i64>,
+    /// Scopes that were granted.
+    pub scopes: Vec<String>,
+}
+
+/// A token with its life.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token.
+    pub secret: Secret,
+    /// When it was asked for, milliseconds since the epoch.
+    pub issued_ms: i64,
+    /// When it ends; `None` for not known or never.
+    pub expires_ms: Option<i64>,
+}
+
+/// A hash by which two tokens are told apart without holding either.
+pub type Fingerprint = [u8; 32];
+
+/// The fingerprint of `secret`.
+pub fn fingerprint(secret: &Secret) -> Fingerprint {
+    Sha256::digest(secret.expose()).into()
 }
 
 impl Credential {
     /// Whether it may be sent to `host`.
     pub fn permits(&self, host: &str) -> bool {
-        let Self::ApiKey { hosts, .. } = self;
-        hosts.iter().any(|permitted| permitted == host)
+        self.hosts.iter().any(|permitted| permitted == host)
+    }
+
+    /// The token or key that requests carry, if there is one now.
+    pub fn bearer(&self) -> Option<&Secret> {
+        match &self.kind {
+            Kind::ApiKey(key) => Some(key),
+            Kind::LongLived(token) => Some(&token.secret),
+            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => tokens.access.as_ref().map(|token| &token.secret),
+        }
+    }
+
+    /// The tokens, for the shapes that have them.
+    pub fn tokens(&self) -> Option<&Tokens> {
+        match &self.kind {
+            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => Some(tokens),
+            Kind::ApiKey(_) | Kind::LongLived(_) => None,
+        }
+    }
+
+    /// The secret that a renewal consumes: the refresh token, or the long-lived token itself.
+    pub(crate) fn renewal(&self) -> Option<&Secret> {
+        match &self.kind {
+            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => tokens.refresh.as_ref(),
+            Kind::LongLived(token) => Some(&token.secret),
+            Kind::ApiKey(_) => None,
+        }
+    }
+
+    /// The region of the shape `lwa-profile`.
+    pub fn region(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scoped { region, .. } => Some(region),
+            _ => None,
+        }
     }
 
     pub(super) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Self::ApiKey { key, hosts } = self;
-        let key = key.expose_str().unwrap_or_default().to_owned();
-        let stored = Stored::ApiKey { key, hosts: hosts.clone() };
-        let bytes = Zeroizing::new(serde_json::to_vec(&stored).unwrap_or_default());
-        let Stored::ApiKey { key, .. } = stored;
-        drop(Zeroizing::new(key));
+        // Room for any token known today: growing would leave unwiped copies behind.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+        // Writing plain structs of texts into memory cannot fail.
+        let _ = serde_json::to_writer(&mut *bytes, &Stored::of(self));
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let Stored::ApiKey { key, hosts } = serde_json::from_slice(bytes).ok()?;
-        Some(Self::ApiKey { key: Secret::new(key.into_bytes()), hosts })
+        Some(serde_json::from_slice::<Stored<String>>(bytes).ok()?.into_credential())
+    }
+}
+
+/// The form inside the record. `T` is borrowed text on the way in and owned text on the way out.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Stored<T> {
+    ApiKey {
+        key: T,
+        hosts: Vec<String>,
+    },
+    Oauth {
+        hosts: Vec<String>,
+        #[serde(flatten)]
+        tokens: StoredTokens<T>,
+    },
+    LongLived {
+        hosts: Vec<String>,
+        token: StoredToken<T>,
+    },
+    Scoped {
+        hosts: Vec<String>,
+        region: String,
+        target: Option<String>,
+        #[serde(flatten)]
+        tokens: StoredTokens<T>,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTokens<T> {
+    access: Option<StoredToken<T>>,
+    refresh: Option<T>,
+    refresh_expires_ms: Option<i64>,
+    scopes: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredToken<T> {
+    text: T,
+    issued_ms: i64,
+    expires_ms: Option<i64>,
+}
+
+fn text(secret: &Secret) -> &str {
+    secret.expose_str().unwrap_or_default()
+}
+
+impl<'a> Stored<&'a str> {
+    fn of(credential: &'a Credential) -> Self {
+        let hosts = credential.hosts.clone();
+        let token = |token: &'a Token| StoredToken {
+            text: text(&token.secret),
+            issued_ms: token.issued_ms,
+            expires_ms: token.expires_ms,
+        };
+        let tokens = |tokens: &'a Tokens| StoredTokens {
+            access: tokens.access.as_ref().map(token),
+            refresh: tokens.refresh.as_ref().map(text),
+            refresh_expires_ms: tokens.refresh_expires_ms,
+            scopes: tokens.scopes.clone(),
+        };
+        match &credential.kind {
+            Kind::ApiKey(key) => Self::ApiKey { key: text(key), hosts },
+            Kind::OAuth(inner) => Self::Oauth { hosts, tokens: tokens(inner) },
+            Kind::LongLived(inner) => Self::LongLived { hosts, token: token(inner) },
+            Kind::Scoped { tokens: inner, region, target } => {
+                Self::Scoped { hosts, region: region.clone(), target: target.clone(), tokens: tokens(inner) }
+            }
+        }
+    }
+}
+
+impl Stored<String> {
+    fn into_credential(self) -> Credential {
+        let (hosts, kind) = match self {
+            Self::ApiKey { key, hosts } => (hosts, Kind::ApiKey(secret(key))),
+            Self::Oauth { hosts, tokens } => (hosts, Kind::OAuth(tokens.into_tokens())),
+            Self::LongLived { hosts, token } => (hosts, Kind::LongLived(token.into_token())),
+            Self::Scoped { hosts, region, target, tokens } => {
+                (hosts, Kind::Scoped { tokens: tokens.into_tokens(), region, target })
+            }
+        };
+        Credential { hosts, kind }
+    }
+}
+
+impl StoredTokens<String> {
+    fn into_tokens(self) -> Tokens {
+        Tokens {
+            access: self.access.map(StoredToken::into_token),
+            refresh: self.refresh.map(secret),
+            refresh_expires_ms: self.refresh_expires_ms,
+            scopes: self.scopes,
+        }
+    }
+}
+
+impl StoredToken<String> {
+    fn into_token(self) -> Token {
+        Token { secret: secret(self.text), issued_ms: self.issued_ms, expires_ms: self.expires_ms }
+    }
+}
+
+fn secret(text: String) -> Secret {
+    Secret::new(text.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn round_trip(kind: Kind) -> String {
+        let credential = Credential { hosts: vec!["api.test".into()], kind };
+        let bytes = credential.to_bytes();
+        let back = Credential::from_bytes(&bytes).unwrap();
+        assert_eq!(back.to_bytes(), bytes);
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_api_key_is_stored_as_before() {
+        let stored = round_trip(Kind::ApiKey(Secret::from("k")));
+        assert_eq!(stored, r#"{"kind":"api_key","key":"k","hosts":["api.test"]}"#);
+    }
+
+    #[test]
+    fn tokens_come_back_as_they_were() {
+        let access = Token { secret: Secret::from("a"), issued_ms: 1, expires_ms: Some(2) };
+        let tokens = Tokens { access: Some(access), refresh: Some(Secret::from("r")), ..Tokens::default() };
+        let stored =
+            round_trip(Kind::Scoped { tokens, region: "na".into(), target: Some("36893488147419103232".into()) });
+        assert!(stored.contains(r#""target":"36893488147419103232""#), "{stored}");
+    }
+
+    #[test]
+    fn a_credential_prints_no_secret() {
+        let credential = Credential { hosts: Vec::new(), kind: Kind::ApiKey(Secret::from("canary")) };
+        assert!(!format!("{credential:?}").contains("canary"));
     }
 }

@@ -10,25 +10,30 @@
 //! row. A whole old row with its own version does: whoever can write the database can roll a connection back, not read
 //! or move it. There is no fallback credential and no default tenant.
 
+pub mod app;
 pub mod credential;
 pub mod kek;
 pub mod sealed;
 pub mod server_keys;
 
+pub use app::App;
 pub use credential::Credential;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use zeroize::Zeroizing;
+
 use crate::cache::Cache;
 use crate::inbound::{MAX_STALENESS_US, TenantCtx};
 use crate::ports::{Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlError};
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::store::connections::{ConnectionRow, ConnectionState};
+use crate::store::connections::{ConnectionRow, ConnectionState, Key};
 use crate::store::deks::DekRow;
 use crate::tenant::{Account, TenantId};
+use app::HeldApp;
 use sealed::{Context, OpenError, Record};
 
 /// An unwrapped data key is kept this long. Longer survives an outage of a remote KEK, shorter leaves less in memory.
@@ -89,6 +94,14 @@ impl From<KeyWrapError> for VaultError {
     }
 }
 
+/// What a new credential means for its connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) state: ConnectionState,
+    pub(crate) refresh_at_ms: Option<i64>,
+    pub(crate) ends_ms: Option<i64>,
+}
+
 /// A connection in the cache of its tenant: the row, and the key of its record once that was needed. The credential
 /// itself is opened anew for each call and dropped after it.
 pub(crate) struct Held {
@@ -104,12 +117,20 @@ pub struct Vault {
     rng: Arc<dyn Rng>,
     deks: Cache<(TenantId, String), Secret>,
     connections: Cache<(TenantId, String), Arc<Vec<Held>>>,
+    apps: Cache<(TenantId, String), Arc<HeldApp>>,
+    app_key: Secret,
     opened: AtomicU64,
 }
 
 impl Vault {
-    /// A vault over `store` whose data keys are wrapped by `kek`.
-    pub fn new(store: Arc<Store>, kek: Arc<dyn KeyWrap>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+    /// A vault over `store` whose data keys are wrapped by `kek`. `app_key` is the server key of the owner's apps.
+    pub fn new(
+        store: Arc<Store>,
+        kek: Arc<dyn KeyWrap>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        app_key: Secret,
+    ) -> Self {
         Self {
             store,
             kek,
@@ -117,6 +138,8 @@ impl Vault {
             rng,
             deks: Cache::new(MAX_CACHED_DEKS, DEK_MAX_AGE_US),
             connections: Cache::new(MAX_CACHED_CONNECTIONS, MAX_STALENESS_US),
+            apps: Cache::new(MAX_CACHED_CONNECTIONS, app::MAX_AGE_US),
+            app_key,
             opened: AtomicU64::new(0),
         }
     }
@@ -168,6 +191,36 @@ impl Vault {
         sealed::unlock(&dek, &context, &row.sealed).map_err(|OpenError| VaultError::Rejected)
     }
 
+    /// Opens a row that was just read, past the cache.
+    pub(crate) async fn open_row(&self, ctx: &TenantCtx, row: &ConnectionRow) -> Result<Credential, VaultError> {
+        let plain = self.unlock(ctx, row).await?.open().map_err(|OpenError| VaultError::Rejected)?;
+        Credential::from_bytes(&plain).ok_or(VaultError::Rejected)
+    }
+
+    /// `row` with `credential` sealed into it under the tenant's active data key, its version grown. Not stored yet.
+    pub(crate) async fn seal_into(
+        &self,
+        ctx: &TenantCtx,
+        row: &ConnectionRow,
+        credential: &Credential,
+    ) -> Result<ConnectionRow, VaultError> {
+        let dek_row = self.store.active_dek(ctx).await?.ok_or(VaultError::Shredded)?;
+        let dek = self.unwrap_dek(ctx, &dek_row).await?;
+        let now = self.clock.wall_ms();
+        // Versions follow the clock, so that a connection removed and set again never reuses one: an old sealed text
+        // put back into the row then fails to open.
+        let version = now.max(row.version + 1);
+        let context = Context {
+            tenant: ctx.tenant().as_str(),
+            integration: &row.integration,
+            account: &row.account,
+            version,
+            dek_id: &dek_row.id,
+        };
+        let sealed = sealed::seal(&*self.rng, &dek, &context, &credential.to_bytes())?;
+        Ok(ConnectionRow { sealed, version, changed_ms: now, ..row.clone() })
+    }
+
     /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there.
     pub(crate) async fn put(
         &self,
@@ -175,37 +228,67 @@ impl Vault {
         integration: &str,
         account: &Account,
         credential: &Credential,
+        life: Life,
     ) -> Result<(), VaultError> {
-        let row = self.store.active_dek(ctx).await?.ok_or(VaultError::Shredded)?;
-        let dek = self.unwrap_dek(ctx, &row).await?;
-        let now = self.clock.wall_ms();
-        let old = self.store.connection_version(ctx, integration, account).await?;
-        // Versions follow the clock, so that a connection removed and set again never reuses one: an old sealed text
-        // put back into the row then fails to open.
-        let version = now.max(old.unwrap_or(0) + 1);
-        let context =
-            Context { tenant: ctx.tenant().as_str(), integration, account: account.as_str(), version, dek_id: &row.id };
-        let sealed = sealed::seal(&*self.rng, &dek, &context, &credential.to_bytes())?;
-        let new = ConnectionRow {
+        let key = Key { ctx, integration, account: account.as_str() };
+        let old = self.store.connection(&key).await?.map(|row| row.version);
+        let row = ConnectionRow {
             integration: integration.to_owned(),
             account: account.as_str().to_owned(),
-            state: ConnectionState::Active,
+            state: life.state,
             reason: None,
-            sealed,
-            version,
-            changed_ms: now,
+            sealed: String::new(),
+            version: old.unwrap_or(0),
+            changed_ms: 0,
+            lease_owner: None,
+            lease_until_ms: None,
+            refresh_at_ms: life.refresh_at_ms,
+            retry_at_ms: None,
+            failures: 0,
+            ends_ms: life.ends_ms,
         };
+        let new = self.seal_into(ctx, &row, credential).await?;
         let stored = self.store.put_connection(ctx, &new, old).await?;
         self.forget(ctx);
         if stored { Ok(()) } else { Err(VaultError::Conflict) }
     }
 
-    /// Writes down that the provider no longer accepts this connection. A connection replaced meanwhile is left alone.
-    pub(crate) async fn mark_dead(&self, ctx: &TenantCtx, row: &ConnectionRow, reason: &str) -> Result<(), VaultError> {
+    /// Seals a short-lived note of `ctx` that is kept under `id`: what a consent under way must not forget.
+    pub(crate) async fn seal_note(&self, ctx: &TenantCtx, id: &str, plain: &[u8]) -> Result<(String, i64), VaultError> {
+        let row = self.store.active_dek(ctx).await?.ok_or(VaultError::Shredded)?;
+        let dek = self.unwrap_dek(ctx, &row).await?;
+        let version = self.clock.wall_ms();
+        let context = note_context(ctx, id, version, &row.id);
+        Ok((sealed::seal(&*self.rng, &dek, &context, plain)?, version))
+    }
+
+    /// Opens what `seal_note` made for the same `id`.
+    pub(crate) async fn open_note(
+        &self,
+        ctx: &TenantCtx,
+        id: &str,
+        version: i64,
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        let dek_id = sealed::dek_id(sealed).ok_or(VaultError::Rejected)?;
+        let dek = self.dek(ctx, dek_id).await?;
+        let record = sealed::unlock(&dek, &note_context(ctx, id, version, dek_id), sealed);
+        record.and_then(|record| record.open()).map_err(|OpenError| VaultError::Rejected)
+    }
+
+    /// Writes down that the provider no longer accepts this connection. A connection replaced meanwhile is left alone;
+    /// says whether this was the one to do it.
+    pub(crate) async fn mark(
+        &self,
+        ctx: &TenantCtx,
+        row: &ConnectionRow,
+        state: ConnectionState,
+        reason: &str,
+    ) -> Result<bool, VaultError> {
         let now = self.clock.wall_ms();
-        self.store.set_connection_state(ctx, row, ConnectionState::NeedsReconnect, reason, now).await?;
+        let marked = self.store.set_connection_state(ctx, row, state, reason, now).await?;
         self.forget(ctx);
-        Ok(())
+        Ok(marked)
     }
 
     /// Forgets what is cached of this tenant.
@@ -213,9 +296,15 @@ impl Vault {
         self.connections.forget(|(tenant, _), _| tenant == ctx.tenant());
     }
 
+    /// Forgets what is cached of all tenants' connections.
+    pub(crate) fn forget_all(&self) {
+        self.connections.forget(|_, _| true);
+    }
+
     /// Forgets the tenant's connections and its data keys: it is being shredded.
     pub(crate) fn forget_keys(&self, ctx: &TenantCtx, dek_ids: &[String]) {
         self.forget(ctx);
+        self.apps.forget(|(tenant, _), _| tenant == ctx.tenant());
         self.deks.forget(|(tenant, id), _| tenant == ctx.tenant() && dek_ids.contains(id));
     }
 
@@ -242,6 +331,11 @@ impl Vault {
         self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us());
         Ok(dek)
     }
+}
+
+/// No integration and no account can be called that, so a note opens as nothing else.
+fn note_context<'a>(ctx: &'a TenantCtx, id: &'a str, version: i64, dek_id: &'a str) -> Context<'a> {
+    Context { tenant: ctx.tenant().as_str(), integration: "\0note", account: id, version, dek_id }
 }
 
 /// Binds a wrapped data key to its tenant and its id.

@@ -15,6 +15,8 @@ use crate::store::server_keys::ServerKeyRow;
 pub enum Purpose {
     /// API keys are hashed with it.
     ApiKeyPepper,
+    /// The owner's apps are sealed under it.
+    App,
     /// Opened at boot to see that the KEK is the right one.
     Sentinel,
 }
@@ -24,6 +26,7 @@ impl Purpose {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ApiKeyPepper => "api-key-pepper",
+            Self::App => "app",
             Self::Sentinel => "sentinel",
         }
     }

@@ -37,6 +37,9 @@ pub(super) enum Command {
     /// Create, list and revoke the API keys of a tenant
     #[command(subcommand)]
     Key(Key),
+    /// Set, list and remove the owner's apps at providers
+    #[command(subcommand)]
+    App(App),
     /// Set, list and remove the connections of a tenant
     #[command(subcommand)]
     Connection(Connection),
@@ -151,6 +154,38 @@ pub(super) enum Key {
 }
 
 #[derive(Subcommand)]
+pub(super) enum App {
+    /// Store an app's client id and secret; the secret is read from standard input or a file
+    Set {
+        /// The integration
+        integration: String,
+        /// The client id
+        #[arg(long, value_name = "ID")]
+        client_id: String,
+        /// For this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+        /// File with the secret, instead of standard input
+        #[arg(long, value_name = "FILE")]
+        secret_file: Option<PathBuf>,
+    },
+    /// List the apps, without their secrets
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an app
+    Remove {
+        /// The integration
+        integration: String,
+        /// The override of this tenant
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
 pub(super) enum Connection {
     /// Store the secret of a connection, read from standard input or a file
     Set {
@@ -162,9 +197,43 @@ pub(super) enum Connection {
         /// The account, where a tenant has several
         #[arg(long, default_value = "default")]
         account: String,
+        /// Region, where the provider has several
+        #[arg(long)]
+        region: Option<String>,
+        /// Id of the profile that requests are for, where the provider has profiles
+        #[arg(long, value_name = "ID")]
+        target: Option<String>,
         /// File with the secret, instead of standard input
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
+    },
+    /// List the profiles that a connection's requests can be for
+    Targets {
+        /// The integration
+        integration: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// The account
+        #[arg(long, default_value = "default")]
+        account: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Choose the profile that a connection's requests are for
+    Target {
+        /// The integration
+        integration: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// The account
+        #[arg(long, default_value = "default")]
+        account: String,
+        /// Id of the profile
+        #[arg(long)]
+        id: String,
     },
     /// List the connections, without their secrets
     List {

@@ -18,12 +18,21 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
         .registry
         .integrations
         .values()
-        .filter(|integration| integration.base_url.host_str().is_some_and(reserved))
-        .map(|integration| Problem {
-            path: "base_url".into(),
+        .flat_map(|integration| {
+            let examples = integration.all_endpoints().flat_map(|(_, endpoints)| {
+                let urls = [("base_url", Some(&endpoints.api)), ("token_url", endpoints.token.as_ref())];
+                urls.into_iter().filter_map(|(what, url)| Some((what, url?)))
+            });
+            let mut found: Vec<&str> =
+                examples.filter(|(_, url)| url.host_str().is_some_and(reserved)).map(|(what, _)| what).collect();
+            found.dedup();
+            found.into_iter().map(move |what| (integration, what))
+        })
+        .map(|(integration, what)| Problem {
+            path: what.into(),
             source: format!("integration `{}`", integration.instance),
             what: "is on a domain reserved for examples, nothing answers there".into(),
-            remedy: format!("set `base_url` in config/integrations/{}.toml", integration.instance),
+            remedy: format!("set `{what}` in config/integrations/{}.toml", integration.instance),
         })
         .collect();
     if !examples.is_empty() {

@@ -16,7 +16,7 @@ pub(super) async fn run(app: &App, settings: &Settings, command: args::Dev) -> a
     let Dev { kit, key } = dev::start(app, settings, &command.folder).await?;
     #[cfg(feature = "stdio")]
     if command.stdio {
-        return crate::stdio::one(kit, TENANT).await;
+        return crate::stdio::one(kit, settings, TENANT).await;
     }
     let key = key.expose_str().context("failed to show the development key")?.to_owned();
     #[cfg(feature = "http")]

@@ -52,8 +52,8 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
             log::start(settings.log_level, settings.log_format, false);
             let kit = host::live(app, &settings).await?;
             match command.tenants {
-                Some(tenants) => crate::stdio::several(kit, &tenants).await.map(done),
-                None => crate::stdio::one(kit, &command.tenant(app.name())?).await.map(done),
+                Some(tenants) => crate::stdio::several(kit, &settings, &tenants).await.map(done),
+                None => crate::stdio::one(kit, &settings, &command.tenant(app.name())?).await.map(done),
             }
         }
         Command::Config(args::Config::Check) => check::run(app, &args.config).await,
@@ -68,6 +68,7 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::ClientConfig(command) => client_config::run(app, &load()?, &args.config, &command).map(done),
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::App(command) => operator::app(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Connection(command) => {
             operator::connection(&host::live(app, &load()?).await?, command).await.map(done)
         }

@@ -1,17 +1,18 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! `tenant`, `key` and `connection`.
+//! `tenant`, `key`, `app` and `connection`.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use kit::boot::Kit;
+use kit::operator::{NewConnection, SecretForm};
 use kit::secret::Secret;
 use kit::store::connections::ConnectionState;
 use kit::store::tenants::TenantState;
 use serde_json::json;
 
-use super::args::{Connection, Key, Tenant};
+use super::args::{App, Connection, Key, Tenant};
 use crate::failure::Hinted;
 use crate::out;
 
@@ -94,10 +95,38 @@ pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
 pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result<()> {
     let operator = &kit.operator;
     match command {
-        Connection::Set { integration, tenant, account, secret_file } => {
-            let secret = read_secret(secret_file.as_deref())?;
-            operator.connection_set(&tenant, &integration, &account, secret).await?;
+        Connection::Set { integration, tenant, account, region, target, secret_file } => {
+            let form = operator.secret_form(&integration)?;
+            let new = NewConnection {
+                tenant: &tenant,
+                integration: &integration,
+                account: &account,
+                secret: read_secret(secret_file.as_deref())?,
+                region: region.as_deref(),
+                target: target.as_deref(),
+            };
+            operator.connection_set(new).await?;
             out::note(&format!("stored the {integration} connection of tenant `{tenant}`, sealed"));
+            if form == SecretForm::Tokens && !operator.app_list().await?.iter().any(|a| a.integration == integration) {
+                let server = kit.registry.name;
+                out::note(&format!(
+                    "\nnext: `{server} app set {integration} --client-id ID`, with the app's secret on standard input"
+                ));
+            }
+        }
+        Connection::Targets { integration, tenant, account, json } => {
+            let targets = operator.connection_targets(&tenant, &integration, &account).await?;
+            if json {
+                let list: Vec<_> = targets.iter().map(|t| json!({"id": t.id, "label": t.label})).collect();
+                out::json(&list);
+            } else {
+                let rows: Vec<Vec<String>> = targets.into_iter().map(|t| vec![t.id, t.label]).collect();
+                out::table(&["ID", "PROFILE"], &rows, "the provider lists no profiles: another region, or no rights");
+            }
+        }
+        Connection::Target { integration, tenant, account, id } => {
+            operator.connection_target(&tenant, &integration, &account, &id).await?;
+            out::note(&format!("the {integration} connection of tenant `{tenant}` is now for `{id}`"));
         }
         Connection::List { tenant, json: true } => out::json(&operator.connection_list(&tenant).await?),
         Connection::List { tenant, json: false } => {
@@ -110,15 +139,45 @@ pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result
                         (ConnectionState::Active, _) | (_, None) => c.state.as_str().to_owned(),
                         (state, Some(reason)) => format!("{}: {reason}", state.as_str()),
                     };
-                    vec![c.integration, c.account, out::time(c.changed_ms), state]
+                    let ends = c.ends_ms.map_or_else(|| "-".to_owned(), out::time);
+                    vec![c.integration, c.account, out::time(c.changed_ms), ends, state]
                 })
                 .collect();
             let none = "there are no connections yet";
-            out::table(&["INTEGRATION", "ACCOUNT", "CHANGED", "STATE"], &rows, none);
+            out::table(&["INTEGRATION", "ACCOUNT", "CHANGED", "ENDS", "STATE"], &rows, none);
         }
         Connection::Remove { integration, tenant, account } => {
             operator.connection_remove(&tenant, &integration, &account).await?;
             out::note(&format!("removed the {integration} connection of tenant `{tenant}`"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn app(kit: &Kit, command: App) -> anyhow::Result<()> {
+    let operator = &kit.operator;
+    let whose = |tenant: &Option<String>| tenant.as_ref().map_or_else(String::new, |t| format!(" of tenant `{t}`"));
+    match command {
+        App::Set { integration, client_id, tenant, secret_file } => {
+            let secret = read_secret(secret_file.as_deref())?;
+            operator.app_set(&integration, tenant.as_deref(), &client_id, secret).await?;
+            out::note(&format!("stored the {integration} app{}, sealed", whose(&tenant)));
+        }
+        App::List { json: true } => out::json(&operator.app_list().await?),
+        App::List { json: false } => {
+            let rows: Vec<Vec<String>> = operator
+                .app_list()
+                .await?
+                .into_iter()
+                .map(|a| {
+                    vec![a.integration, a.tenant.unwrap_or_else(|| "-".into()), a.client_id, out::time(a.changed_ms)]
+                })
+                .collect();
+            out::table(&["INTEGRATION", "TENANT", "CLIENT ID", "CHANGED"], &rows, "there are no apps yet");
+        }
+        App::Remove { integration, tenant } => {
+            operator.app_remove(&integration, tenant.as_deref()).await?;
+            out::note(&format!("removed the {integration} app{}", whose(&tenant)));
         }
     }
     Ok(())

@@ -25,14 +25,16 @@ pub(super) fn load(
         let file = folder.join(format!("{instance}.toml"));
         let values = read_file(&file, problems);
         let mut reader = Reader::new(values, problems);
-        let base_url: Option<Url> = reader.parsed("base_url", "give a URL, for example https://api.example.com");
-        if let Some(url) = &base_url
-            && let Some((what, remedy)) = refuse(url, bind)
-        {
-            reader.problem("base_url", &file.display().to_string(), what, remedy);
-        }
+        let mut url = |path: &'static str| {
+            let url: Option<Url> = reader.parsed(path, "give a URL, for example https://api.example.com");
+            if let Some((what, remedy)) = url.as_ref().and_then(|url| refuse(url, bind)) {
+                reader.problem(path, &file.display().to_string(), what, remedy);
+            }
+            url
+        };
+        let (base_url, token_url, authorize_url) = (url("base_url"), url("token_url"), url("authorize_url"));
         reader.finish();
-        settings.insert(instance.to_owned(), IntegrationSettings { base_url });
+        settings.insert(instance.to_owned(), IntegrationSettings { base_url, token_url, authorize_url });
     }
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     for file in files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {

@@ -17,6 +17,7 @@ use kit::App;
 use kit::limit::Rate;
 use kit::pipeline::Bounds;
 use kit::registry::IntegrationSettings;
+use kit::upstream::refresh::Timing;
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
@@ -46,6 +47,10 @@ pub struct Settings {
     pub migrate: bool,
     /// The key-encryption key's file.
     pub kek_file: Option<PathBuf>,
+    /// How long the parts of a refresh may take.
+    pub refresh: Timing,
+    /// How often idle connections are looked after.
+    pub sweep: Duration,
     /// After SIGTERM the server still accepts for this long: load balancers need a moment to look away.
     pub grace: Duration,
     /// Then calls in flight may take this long.
@@ -127,6 +132,8 @@ impl Settings {
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
             kek_file: reader.text("vault.kek_file").map(PathBuf::from),
+            refresh: refresh(&mut reader),
+            sweep: Duration::from_secs(reader.count("refresh.sweep_s", 1..=86_400, 60)),
             grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
             drain: Duration::from_millis(reader.count("shutdown.drain_ms", 0..=3_600_000, 25_000)),
             log_level: reader
@@ -181,6 +188,28 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
         Some(url::Host::Ipv6(ip)) => here(ip.to_canonical()),
         None => false,
     }
+}
+
+fn refresh(reader: &mut Reader<'_>) -> Timing {
+    let default = Timing::default();
+    let mut time = |path, default: Duration| {
+        let ms = u64::try_from(default.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(reader.count(path, 50..=600_000, ms))
+    };
+    let timing = Timing {
+        lease: time("refresh.lease_ms", default.lease),
+        token_timeout: time("refresh.token_timeout_ms", default.token_timeout),
+        wait: time("refresh.wait_ms", default.wait),
+    };
+    if timing.lease < timing.token_timeout * 2 {
+        reader.problem(
+            "refresh.lease_ms",
+            "config/server.toml or environment",
+            "a lease that short ends while its holder still waits for the token endpoint",
+            "give at least twice `refresh.token_timeout_ms`",
+        );
+    }
+    timing
 }
 
 fn rate(reader: &mut Reader<'_>) -> Option<Rate> {

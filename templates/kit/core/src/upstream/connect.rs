@@ -1,0 +1,277 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
+//! The consent of a person, from the address they are sent to until the first tokens are stored (RFC 6749 §4.1, RFC 7636).
+//!
+//! A state is random, is good once and for ten minutes, and is bound to the tenant, the integration and the browser that
+//! began. It is taken out of the store before anything else is done with it, so a callback that comes twice finds nothing
+//! and changes nothing. The verifier of PKCE never leaves the server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use url::Url;
+
+use super::executor::host_label;
+use super::life;
+use super::provider::AuthShape;
+use super::refresh::Timing;
+use super::token::{self, Grant, Refusal};
+use crate::inbound::TenantCtx;
+use crate::ports::{Clock, HttpSend, Rng, RngError, SqlError};
+use crate::registry::{Mounted, Registry};
+use crate::secret::Secret;
+use crate::store::Store;
+use crate::store::connect_states::ConnectStateRow;
+use crate::store::connections::ConnectionState;
+use crate::tenant::Account;
+use crate::vault::credential::{Credential, Kind, Tokens};
+use crate::vault::{Life, Vault, VaultError};
+
+/// How long a consent may take.
+const LIFE_MS: i64 = 600_000;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// The integration is not one that a person consents to.
+    NotOffered,
+    /// There is no app for it.
+    NoApp,
+    /// The state is not known: it was used, has run out, or was never ours.
+    UnknownState,
+    /// Another browser began.
+    OtherBrowser,
+    /// The person said no, or the authorization server did.
+    Denied,
+    /// Not everything that was asked for was granted; this is missing.
+    MissingScopes(Vec<String>),
+    /// The authorization server did not give tokens for the code.
+    NoTokens(&'static str),
+    /// The store or the vault failed.
+    Unavailable,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOffered => f.write_str("this integration is not connected by consent"),
+            Self::NoApp => f.write_str("the owner's app is missing"),
+            Self::UnknownState => f.write_str("this link was used already or has run out"),
+            Self::OtherBrowser => f.write_str("this link was opened in another browser than the one it began in"),
+            Self::Denied => f.write_str("the consent was not given"),
+            Self::MissingScopes(scopes) => write!(f, "the consent left out: {}", scopes.join(", ")),
+            Self::NoTokens(reason) => f.write_str(reason),
+            Self::Unavailable => f.write_str("the vault does not answer"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<VaultError> for ConnectError {
+    fn from(_: VaultError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<SqlError> for ConnectError {
+    fn from(_: SqlError) -> Self {
+        Self::Unavailable
+    }
+}
+
+impl From<RngError> for ConnectError {
+    fn from(_: RngError) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What a person is sent away with.
+pub struct Begun {
+    /// Where to send the browser.
+    pub authorize_url: Url,
+    /// The state, as the callback will bring it back.
+    pub state: Secret,
+}
+
+/// What the callback brought.
+pub struct Callback<'a> {
+    /// `state`.
+    pub state: &'a str,
+    /// `code`; absent when the consent was refused.
+    pub code: Option<&'a str>,
+    /// What identifies the browser: the value of the cookie it was given at the beginning.
+    pub browser: &'a str,
+}
+
+/// What is remembered of a consent under way, sealed under its tenant's key.
+#[derive(Serialize, Deserialize)]
+struct Pending {
+    integration: String,
+    account: String,
+    region: Option<String>,
+    redirect_uri: String,
+    browser: String,
+    verifier: String,
+}
+
+/// Carries out consents.
+pub struct Connector {
+    pub(crate) store: Arc<Store>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) send: Arc<dyn HttpSend>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) timing: Timing,
+}
+
+impl Connector {
+    /// Begins a consent for the connection (`ctx`, `integration`, `account`). `browser` identifies the browser that goes
+    /// there; `redirect_uri` is where it comes back.
+    pub async fn begin(
+        &self,
+        ctx: &TenantCtx,
+        integration: &str,
+        account: &Account,
+        region: Option<&str>,
+        redirect_uri: &str,
+        browser: &str,
+    ) -> Result<Begun, ConnectError> {
+        let mounted = self.registry.integrations.get(integration).ok_or(ConnectError::NotOffered)?;
+        let oauth = mounted.provider.auth.oauth().ok_or(ConnectError::NotOffered)?;
+        let authorize = mounted.endpoints(region).and_then(|e| e.authorize.as_ref()).ok_or(ConnectError::NotOffered)?;
+        let app = self.vault.app(ctx, integration).await?.ok_or(ConnectError::NoApp)?;
+        let (state, verifier) = (crate::token::random(&*self.rng, 43)?, crate::token::random(&*self.rng, 64)?);
+        let pending = Pending {
+            integration: integration.to_owned(),
+            account: account.as_str().to_owned(),
+            region: region.map(str::to_owned),
+            redirect_uri: redirect_uri.to_owned(),
+            browser: digest(browser),
+            verifier: verifier.clone(),
+        };
+        let plain = zeroize::Zeroizing::new(serde_json::to_vec(&pending).unwrap_or_default());
+        let (id, now) = (digest(&state), self.clock.wall_ms());
+        let (sealed, version) = self.vault.seal_note(ctx, &id, &plain).await?;
+        let row = ConnectStateRow { tenant: ctx.tenant().clone(), sealed, version, expires_ms: now + LIFE_MS };
+        self.store.add_connect_state(&id, &row, now).await?;
+
+        let mut url = authorize.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            query
+                .append_pair("response_type", "code")
+                .append_pair("client_id", &app.client_id)
+                .append_pair("redirect_uri", redirect_uri)
+                .append_pair("state", &state);
+            if !oauth.scopes.is_empty() {
+                query.append_pair("scope", &oauth.scopes.join(oauth.scope_separator));
+            }
+            if oauth.pkce {
+                let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+                query.append_pair("code_challenge", &challenge).append_pair("code_challenge_method", "S256");
+            }
+            query.extend_pairs(oauth.authorize_params);
+        }
+        Ok(Begun { authorize_url: url, state: Secret::new(state.into_bytes()) })
+    }
+
+    /// Ends a consent: exchanges the code, once, and stores the connection.
+    pub async fn finish(&self, callback: &Callback<'_>) -> Result<(), ConnectError> {
+        let id = digest(callback.state);
+        let row = self.store.take_connect_state(&id).await?.ok_or(ConnectError::UnknownState)?;
+        if row.expires_ms <= self.clock.wall_ms() {
+            return Err(ConnectError::UnknownState);
+        }
+        let ctx = TenantCtx::for_operator(row.tenant);
+        let plain = self.vault.open_note(&ctx, &id, row.version, &row.sealed).await?;
+        let pending: Pending = serde_json::from_slice(&plain).map_err(|_| ConnectError::Unavailable)?;
+        if !bool::from(digest(callback.browser).as_bytes().ct_eq(pending.browser.as_bytes())) {
+            return Err(ConnectError::OtherBrowser);
+        }
+        let code = Secret::from(callback.code.filter(|code| !code.is_empty()).ok_or(ConnectError::Denied)?);
+        let mounted = self.registry.integrations.get(&pending.integration).ok_or(ConnectError::NotOffered)?;
+        let credential = self.exchange(&ctx, mounted, &pending, &code).await?;
+        let account = Account::parse(&pending.account).map_err(|_| ConnectError::Unavailable)?;
+        let life = life_of(mounted, &credential, self.clock.wall_ms());
+        Ok(self.vault.put(&ctx, &pending.integration, &account, &credential, life).await?)
+    }
+
+    async fn exchange(
+        &self,
+        ctx: &TenantCtx,
+        mounted: &Mounted,
+        pending: &Pending,
+        code: &Secret,
+    ) -> Result<Credential, ConnectError> {
+        let oauth = mounted.provider.auth.oauth().ok_or(ConnectError::NotOffered)?;
+        let endpoints = mounted.endpoints(pending.region.as_deref()).ok_or(ConnectError::NotOffered)?;
+        let endpoint = endpoints.token.as_ref().ok_or(ConnectError::NotOffered)?;
+        let app = self.vault.app(ctx, &mounted.instance).await?.ok_or(ConnectError::NoApp)?;
+        let verifier = Secret::from(pending.verifier.as_str());
+        let verifier = oauth.pkce.then_some(&verifier);
+        let grant = Grant::Code { code, redirect_uri: &pending.redirect_uri, verifier };
+        let request = token::request(oauth, &mounted.instance, endpoint, &app, &grant, self.timing.token_timeout)
+            .ok_or(ConnectError::NoApp)?;
+        let issued_ms = self.clock.wall_ms();
+        let response = self
+            .send
+            .send(request)
+            .await
+            .map_err(|_| ConnectError::NoTokens("the authorization server cannot be reached"))?;
+        let answer = token::read(&response, issued_ms).map_err(|refusal| match refusal {
+            Refusal::Dead(_) => ConnectError::NoTokens("the authorization server does not accept the code"),
+            Refusal::Misconfigured(reason) | Refusal::Later { reason, .. } => ConnectError::NoTokens(reason),
+        })?;
+        // People can untick what they do not like. An answer without scopes means that all were granted (RFC 6749 §5.1).
+        if let Some(granted) = &answer.scopes {
+            let missing: Vec<String> = oauth
+                .scopes
+                .iter()
+                .filter(|scope| !granted.iter().any(|one| one == *scope))
+                .map(|scope| (*scope).to_owned())
+                .collect();
+            if !missing.is_empty() {
+                return Err(ConnectError::MissingScopes(missing));
+            }
+        }
+        let empty = match &pending.region {
+            Some(region) => Kind::Scoped { tokens: Tokens::default(), region: region.clone(), target: None },
+            None => Kind::OAuth(Tokens::default()),
+        };
+        Ok(token::renewed(
+            &Credential { hosts: hosts_of(mounted, pending.region.as_deref()), kind: empty },
+            answer,
+            issued_ms,
+        ))
+    }
+}
+
+/// The hosts that a credential of this integration may be sent to.
+pub(crate) fn hosts_of(mounted: &Mounted, region: Option<&str>) -> Vec<String> {
+    let Some(endpoints) = mounted.endpoints(region) else { return Vec::new() };
+    let urls = [Some(&endpoints.api), endpoints.token.as_ref(), endpoints.revoke.as_ref()];
+    let mut hosts: Vec<String> = urls.into_iter().flatten().map(host_label).collect();
+    hosts.sort();
+    hosts.dedup();
+    hosts
+}
+
+/// What a new credential means for its connection.
+pub(crate) fn life_of(mounted: &Mounted, credential: &Credential, now: i64) -> Life {
+    let shape = &mounted.provider.auth;
+    let state = match (&credential.kind, shape) {
+        (Kind::Scoped { target: None, .. }, AuthShape::LwaProfile(_)) => ConnectionState::NeedsTarget,
+        _ => ConnectionState::Active,
+    };
+    Life { state, refresh_at_ms: life::sweep_ms(shape, credential, now), ends_ms: life::ends_ms(shape, credential) }
+}
+
+fn digest(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()))
+}

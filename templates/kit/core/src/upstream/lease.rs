@@ -1,0 +1,93 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
+//! Who may refresh a connection, across replicas: a compare-and-swap on its row. A lease is taken over when nothing about
+//! it has changed for its whole length *as measured here*: the replicas' wall clocks need not agree, and no lease ends
+//! early because one of them was set. A process that was just started waits that long for a holder that died.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::inbound::TenantCtx;
+use crate::ports::{Clock, SqlError};
+use crate::store::Store;
+use crate::store::connections::ConnectionRow;
+use crate::tenant::TenantId;
+
+/// Wall clocks differ by less than this; a lease that should have ended longer ago is taken over at once.
+const MAX_SKEW_MS: i64 = 120_000;
+
+/// A lease that this process holds.
+pub(crate) struct Lease {
+    /// The name it is held under: new for each lease, so that nobody mistakes an older one for it.
+    pub(crate) owner: String,
+    taken_us: i64,
+    length_us: i64,
+}
+
+impl Lease {
+    /// Whether `needed` more fits before somebody else may take it.
+    pub(crate) fn lasts(&self, clock: &dyn Clock, needed: Duration) -> bool {
+        clock.monotonic_us() - self.taken_us + micros(needed) < self.length_us
+    }
+}
+
+/// Leases of others, as seen from here.
+pub(crate) struct Leases {
+    length: Duration,
+    seen: Mutex<HashMap<(TenantId, String, String), (String, i64)>>,
+}
+
+impl Leases {
+    /// `length` is how long one lasts.
+    pub(crate) fn new(length: Duration) -> Self {
+        Self { length, seen: Mutex::new(HashMap::new()) }
+    }
+
+    /// Tries to take the lease of `row` under the name `owner`. `None` while somebody else has it.
+    pub(crate) async fn take(
+        &self,
+        store: &Store,
+        clock: &dyn Clock,
+        ctx: &TenantCtx,
+        row: &ConnectionRow,
+        owner: String,
+    ) -> Result<Option<Lease>, SqlError> {
+        let now = clock.wall_ms();
+        if let Some(holder) = &row.lease_owner {
+            let long_past = row.lease_until_ms.is_some_and(|until| until + MAX_SKEW_MS < now);
+            if !long_past && !self.over(ctx, row, holder, clock.monotonic_us()) {
+                return Ok(None);
+            }
+        }
+        let taken_us = clock.monotonic_us();
+        let until = now + i64::try_from(self.length.as_millis()).unwrap_or_default();
+        if !store.take_lease(ctx, row, &owner, until).await? {
+            return Ok(None);
+        }
+        self.forget(ctx, row);
+        Ok(Some(Lease { owner, taken_us, length_us: micros(self.length) }))
+    }
+
+    /// Whether `holder` has been seen for the whole length of a lease.
+    fn over(&self, ctx: &TenantCtx, row: &ConnectionRow, holder: &str, now_us: i64) -> bool {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = seen.entry(key(ctx, row)).or_insert_with(|| (holder.to_owned(), now_us));
+        if entry.0 != holder {
+            *entry = (holder.to_owned(), now_us);
+        }
+        now_us - entry.1 >= micros(self.length)
+    }
+
+    /// Forgets what was seen of `row`: nobody holds it any more, or we do.
+    pub(crate) fn forget(&self, ctx: &TenantCtx, row: &ConnectionRow) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&key(ctx, row));
+    }
+}
+
+fn key(ctx: &TenantCtx, row: &ConnectionRow) -> (TenantId, String, String) {
+    (ctx.tenant().clone(), row.integration.clone(), row.account.clone())
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,81 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
+//! How long an upstream asks to wait. `Retry-After` comes in three forms: whole seconds, seconds with a fraction (Shopify),
+//! and a date, which is read against the answer's own `Date` so that a wrong clock on either side does no harm.
+
+use std::time::UNIX_EPOCH;
+
+use crate::ports::HttpResponse;
+
+/// A longer wait is taken for this: a day.
+const LONGEST_MS: i64 = 86_400_000;
+
+/// The wait that `Retry-After` asks for, if it can be read.
+pub fn retry_after_ms(response: &HttpResponse, now_ms: i64) -> Option<i64> {
+    let text = response.header("retry-after")?.trim();
+    seconds_ms(text).or_else(|| {
+        let now = response.header("date").and_then(date_ms).unwrap_or(now_ms);
+        Some((date_ms(text)? - now).clamp(0, LONGEST_MS))
+    })
+}
+
+/// A number of seconds, also with a fraction, as milliseconds (rounded up).
+pub fn seconds_ms(text: &str) -> Option<i64> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| plain)?;
+    #[allow(clippy::cast_possible_truncation, reason = "clamped to a day first")]
+    let ms = (seconds.clamp(0.0, 86_400.0) * 1_000.0).ceil() as i64;
+    Some(ms)
+}
+
+fn date_ms(text: &str) -> Option<i64> {
+    let since = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    i64::try_from(since.as_millis()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wait(headers: &[(&str, &str)]) -> Option<i64> {
+        let mut response = HttpResponse { status: 429, headers: Vec::new(), body: Vec::new() };
+        for (name, value) in headers {
+            response = response.with_header(name, value);
+        }
+        retry_after_ms(&response, 784_111_777_000)
+    }
+
+    #[test]
+    fn whole_seconds() {
+        assert_eq!(wait(&[("Retry-After", "30")]), Some(30_000));
+    }
+
+    #[test]
+    fn seconds_with_a_fraction() {
+        assert_eq!(wait(&[("Retry-After", "2.0")]), Some(2_000));
+        assert_eq!(wait(&[("Retry-After", "0.25")]), Some(250));
+    }
+
+    #[test]
+    fn a_date_is_read_against_the_date_of_the_answer() {
+        let later = ("Retry-After", "Sun, 06 Nov 1994 08:50:07 GMT");
+        assert_eq!(wait(&[later, ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]), Some(30_000));
+        assert_eq!(wait(&[later]), Some(30_000));
+    }
+
+    #[test]
+    fn a_date_that_has_passed_is_no_wait() {
+        assert_eq!(wait(&[("Retry-After", "Sun, 06 Nov 1994 08:00:00 GMT")]), Some(0));
+    }
+
+    #[test]
+    fn the_longest_wait_is_a_day() {
+        assert_eq!(wait(&[("Retry-After", "99999999999999999999")]), Some(LONGEST_MS));
+    }
+
+    #[test]
+    fn what_is_neither_is_not_read() {
+        for text in ["", "soon", "-1", "inf", "1e9", "NaN", "1.2.3"] {
+            assert_eq!(wait(&[("Retry-After", text)]), None, "{text}");
+        }
+    }
+}
