@@ -34,8 +34,13 @@ impl Lease {
 /// Leases of others, as seen from here.
 pub(crate) struct Leases {
     length: Duration,
-    seen: Mutex<HashMap<(TenantId, String, String), (String, i64)>>,
+    seen: Mutex<HashMap<LeaseKey, Holder>>,
 }
+
+/// Tenant, integration, account.
+type LeaseKey = (TenantId, String, String);
+/// The name of a holder, and when it was seen first.
+type Holder = (String, i64);
 
 impl Leases {
     /// `length` is how long one lasts.
@@ -84,7 +89,7 @@ impl Leases {
     }
 }
 
-fn key(ctx: &TenantCtx, row: &ConnectionRow) -> (TenantId, String, String) {
+fn key(ctx: &TenantCtx, row: &ConnectionRow) -> LeaseKey {
     (ctx.tenant().clone(), row.integration.clone(), row.account.clone())
 }
 
