@@ -271,6 +271,8 @@ fn header<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendError {
+    /// Nothing was sent: the host's address is not one that requests may go to.
+    Refused,
     /// Nothing was sent: name resolution, connection or TLS failed.
     Connect,
     /// No complete answer within the request's time-out; the upstream may have acted.

@@ -23,7 +23,7 @@ use crate::sqlite::Sqlite;
 /// A kit for tenants, with the store and the key that the settings name.
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
     let kek = kek_file::read(&kek_file::source(settings.kek_file.as_deref())?)?;
-    let send = Arc::new(NetworkSend::default());
+    let send = Arc::new(NetworkSend::new(settings.egress()));
     assemble(app, settings, &settings.database, Arc::new(kek), Some(send), Environment::Live, Arc::new(SystemClock))
         .await
 }

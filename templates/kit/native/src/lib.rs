@@ -10,6 +10,7 @@ pub mod cli;
 pub mod client_config;
 pub mod clock;
 pub mod dev;
+pub mod egress;
 pub mod failure;
 pub mod host;
 #[cfg(feature = "http")]

@@ -1,26 +1,37 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! The way out over reqwest: rustls, no redirects, no proxy from the environment, a cap on what is read.
+//! The way out over reqwest: rustls, no redirects, no proxy from the environment, only to addresses that [`Egress`]
+//! permits, a cap on what is read.
 
-use std::sync::OnceLock;
+use std::error::Error as _;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kit::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendError};
 use reqwest::Client;
 use reqwest::header::HeaderValue;
 
+use crate::egress::{Egress, Guarded, Refused};
+
 /// Sends over the network. The client is made at the first request: loading the system's roots takes longer than the
 /// whole rest of a start.
 #[derive(Default)]
 pub struct NetworkSend {
+    egress: Egress,
     client: OnceLock<Option<Client>>,
 }
 
 impl NetworkSend {
+    /// Sends where `egress` permits.
+    pub fn new(egress: Egress) -> Self {
+        Self { egress, client: OnceLock::new() }
+    }
+
     fn client(&self) -> Option<&Client> {
         let make = || {
             Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
+                .dns_resolver(Arc::new(Guarded(self.egress)))
                 .connect_timeout(Duration::from_secs(3))
                 .read_timeout(Duration::from_secs(10))
                 .pool_idle_timeout(Duration::from_secs(60))
@@ -32,6 +43,10 @@ impl NetworkSend {
     }
 
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
+        // The resolver is not asked about an address.
+        if !self.egress.permits_url(&request.url) {
+            return Err(SendError::Refused);
+        }
         let client = self.client().ok_or(SendError::Connect)?;
         let method = match request.method {
             Method::Get => reqwest::Method::GET,
@@ -76,6 +91,13 @@ impl HttpSend for NetworkSend {
 
 /// The class of a failure. Its text stays here: it holds the URL.
 fn failure(error: &reqwest::Error) -> SendError {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if inner.downcast_ref::<Refused>().is_some() {
+            return SendError::Refused;
+        }
+        source = inner.source();
+    }
     if error.is_timeout() {
         SendError::Timeout
     } else if error.is_connect() || error.is_builder() {

@@ -343,6 +343,11 @@ fn vault_error(error: VaultError) -> ToolError {
 
 fn send_error(error: SendError, title: &str) -> ToolError {
     match error {
+        SendError::Refused => {
+            let message = format!("{title} has an address that this server does not send to");
+            ToolError::new(ErrorKind::Misconfigured, message)
+                .hint("an upstream in a private network needs `egress.private = true` in config/server.toml")
+        }
         SendError::Connect => ToolError::upstream(format!("{title} cannot be reached")),
         SendError::Timeout => ToolError::new(ErrorKind::Timeout, format!("{title} did not answer in time")),
         SendError::Broken => ToolError::upstream(format!("the connection to {title} broke")),

@@ -335,6 +335,11 @@ impl Refresher {
         let later = |reason| Err(Refusal::Later { after_ms: None, reason });
         let response = match asked {
             Some(Ok(response)) => response,
+            Some(Err(SendError::Refused)) => {
+                return Err(Refusal::Misconfigured(
+                    "the token endpoint has an address that this server does not send to",
+                ));
+            }
             Some(Err(SendError::Connect)) => return later("the authorization server cannot be reached"),
             Some(Err(SendError::Timeout)) | None => return later("the authorization server did not answer in time"),
             Some(Err(SendError::Broken)) => return later("the connection to the authorization server broke"),

@@ -21,6 +21,7 @@ use kit::upstream::refresh::Timing;
 use tracing::level_filters::LevelFilter;
 use url::Url;
 
+use crate::egress::Egress;
 use crate::log::Format;
 use reader::Reader;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub migrate: bool,
     /// The key-encryption key's file.
     pub kek_file: Option<PathBuf>,
+    /// Whether requests may go to private networks.
+    pub egress_private: bool,
     /// How long the parts of a refresh may take.
     pub refresh: Timing,
     /// How often idle connections are looked after.
@@ -132,6 +135,7 @@ impl Settings {
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
             kek_file: reader.text("vault.kek_file").map(PathBuf::from),
+            egress_private: reader.flag("egress.private", false),
             refresh: refresh(&mut reader),
             sweep: Duration::from_secs(reader.count("refresh.sweep_s", 1..=86_400, 60)),
             grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
@@ -151,6 +155,11 @@ impl Settings {
         let settings = Self { integrations, ..settings };
         settings.check_public(&mut problems);
         if problems.is_empty() { Ok(settings) } else { Err(Problems(problems)) }
+    }
+
+    /// Where requests may go: to this machine only while nobody else can reach the server.
+    pub fn egress(&self) -> Egress {
+        Egress { loopback: self.bind.ip().is_loopback(), private: self.egress_private }
     }
 
     /// What must hold once the server listens on more than loopback.
