@@ -13,7 +13,7 @@ pub mod tenants;
 
 use std::sync::Arc;
 
-use crate::ports::{Row, Sql, SqlError, Statement, Val};
+use crate::ports::{Engine, Row, Sql, SqlError, Statement, Val};
 
 /// The store over one database.
 pub struct Store {
@@ -24,6 +24,10 @@ impl Store {
     /// A store over `sql`; see [`migrate`](Self::migrate) for its tables.
     pub fn new(sql: Arc<dyn Sql>) -> Self {
         Self { sql }
+    }
+
+    fn engine(&self) -> Engine {
+        self.sql.engine()
     }
 
     async fn query(&self, sql: &str, values: &[Val]) -> Result<Vec<Row>, SqlError> {
