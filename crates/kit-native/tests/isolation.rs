@@ -23,6 +23,7 @@ use kit::prelude::*;
 use kit::store::connections::ConnectionState;
 use kit::store::tenants::TenantState;
 use kit_native::kek_file::write_private;
+use kit_native::settings::Database::Sqlite;
 use kit_native::settings::Settings;
 use kit_native::testing::{TempFolder, TestKit};
 use kit_native::{host, kek_file};
@@ -714,7 +715,7 @@ fn live(folder: &Path) -> Settings {
         write_private(&kek, &random_key()).unwrap();
     }
     let app = app(&Spy::default());
-    Settings { database: folder.join("live.db"), kek_file: Some(kek), ..settings(&app, &[]) }
+    Settings { database: Sqlite(folder.join("live.db")), kek_file: Some(kek), ..settings(&app, &[]) }
 }
 
 fn random_key() -> [u8; 32] {
@@ -734,7 +735,7 @@ async fn refusal(settings: &Settings) -> String {
 async fn a_live_server_refuses_a_development_store() {
     let two = Two::new().await;
     let database = two.test.folder.path().join("store.db");
-    let settings = Settings { database: database.clone(), ..live(two.test.folder.path()) };
+    let settings = Settings { database: Sqlite(database.clone()), ..live(two.test.folder.path()) };
     assert_eq!(
         refusal(&settings).await,
         format!("failed to start on `{}`: the store was made by `dev` and is not for tenants", database.display())
@@ -744,7 +745,7 @@ async fn a_live_server_refuses_a_development_store() {
 #[tokio::test]
 async fn a_development_server_refuses_a_live_store() {
     let (folder, spy) = (TempFolder::new(), Spy::default());
-    let settings = Settings { database: folder.path().join("store.db"), ..live(folder.path()) };
+    let settings = Settings { database: Sqlite(folder.path().join("store.db")), ..live(folder.path()) };
     drop(host::live(&app(&spy), &settings).await.unwrap());
     let clock = Arc::new(kit_native::clock::SystemClock);
     let error = host::dev(&app(&spy), &settings, folder.path(), clock).await.err().unwrap();
@@ -795,7 +796,7 @@ async fn a_wrong_key_encryption_key_is_named_beside_the_right_one() {
         refusal(&Settings { kek_file: Some(other), ..settings.clone() }).await,
         format!(
             "failed to start on `{}`: the store was sealed under the key-encryption key `{expected}`, this one is `{found}`",
-            settings.database.display()
+            settings.database
         )
     );
 }
@@ -806,7 +807,7 @@ async fn altered_server_keys_refuse_boot() {
         let folder = TempFolder::new();
         let settings = live(folder.path());
         drop(host::live(&app(&Spy::default()), &settings).await.unwrap());
-        let database = Database::open(&settings.database).unwrap();
+        let database = Database::open(settings.database.to_string()).unwrap();
         // The text of the other one: a good text in the wrong place.
         let sql =
             "UPDATE server_keys SET wrapped = (SELECT wrapped FROM server_keys WHERE purpose <> ?1) WHERE purpose = ?1";

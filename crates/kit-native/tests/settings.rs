@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{Spy, app};
 use kit_native::host;
 use kit_native::kek_file::{self, write_private};
-use kit_native::settings::{Problem, Settings};
+use kit_native::settings::{Database, Problem, Settings};
 use kit_native::testing::TempFolder;
 
 /// A configuration folder with `server.toml`, and files of integrations.
@@ -57,7 +57,7 @@ fn problem(path: &str, source: &str, what: &str, remedy: &str) -> Problem {
 fn without_any_file_the_defaults_hold() {
     let settings = environment(&[]).unwrap();
     assert_eq!(settings.bind.to_string(), "127.0.0.1:8080");
-    assert_eq!(settings.database, Path::new("data/acme.db"));
+    assert_eq!(settings.database.to_string(), "data/acme.db");
     assert_eq!((settings.kek_file, settings.public_url), (None, None));
 }
 
@@ -155,7 +155,7 @@ fn every_problem_is_reported_at_once_with_path_source_and_remedy() {
             "storage.database_url",
             &file,
             "not a database this build knows",
-            "give sqlite:PATH, for example sqlite:data/server.db",
+            "give sqlite:PATH, for example sqlite:data/server.db, or postgres://USER:PASSWORD@HOST/DATABASE",
         ),
         problem("storage.migrate", &file, "is neither true nor false", "give true or false"),
         problem("log.level", &file, "does not fit", "give off, error, warn, info, debug or trace"),
@@ -231,6 +231,68 @@ fn bounds_are_exact() {
             "calls.deadline_ms: does not fit",
             "{value}"
         );
+    }
+}
+
+// The database.
+
+/// The database of this URL, as it prints.
+fn database(url: &str) -> Result<String, Vec<Problem>> {
+    environment(&[("MCP__STORAGE__DATABASE_URL", url)]).map(|settings| settings.database.to_string())
+}
+
+#[test]
+fn a_file_is_a_database() {
+    for (url, path) in [("sqlite:a/b.db", "a/b.db"), ("sqlite:///a/b.db", "/a/b.db"), ("sqlite:/a:b", "/a:b")] {
+        assert_eq!(database(url).unwrap(), path);
+    }
+    for url in ["", "sqlite:", "sqlite", "a/b.db", "mysql://u@h/d", "Postgres://u@h/d"] {
+        let problems = database(url).unwrap_err();
+        assert_eq!(problems[0].what, "not a database this build knows", "{url}");
+    }
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_database_on_a_server_is_one_and_its_password_stays_inside() {
+    let folder = TempFolder::new();
+    let path = folder.path().join("url");
+    std::fs::write(&path, "postgresql://acme:canary@db.example.com/ads?sslmode=require\n").unwrap();
+    let settings = environment(&[("MCP__STORAGE__DATABASE_URL_FILE", path.to_str().unwrap())]).unwrap();
+    assert_eq!(settings.database.to_string(), "postgres://acme@db.example.com:5432/ads");
+    assert!(!format!("{settings:?}").contains("canary"), "{settings:?}");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_url_of_postgresql_that_is_wrong_is_refused_without_a_part_of_it() {
+    let source = "environment MCP__STORAGE__DATABASE_URL";
+    let refused = [
+        ("postgres://u:can@ry@h/d", "has more than one @", "write an @ in the user or the password as %40"),
+        ("postgres:///canary", "names no host", "give postgres://USER:PASSWORD@HOST/DATABASE"),
+        ("postgres://u@h/d?sslmode=canary", "has an unknown `sslmode`", "give sslmode=require, or leave it out"),
+        (
+            "postgres://u:canary@h/d?sslkey=canary",
+            "not a URL of PostgreSQL, or with an option that is not known",
+            "give postgres://USER:PASSWORD@HOST/DATABASE",
+        ),
+    ];
+    for (url, what, remedy) in refused {
+        assert_eq!(database(url).unwrap_err(), [problem("storage.database_url", source, what, remedy)], "{url}");
+    }
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn a_build_without_postgresql_says_how_to_get_one_with_it() {
+    for url in ["postgres://u:canary@h/d", "postgresql://h"] {
+        let expected = problem(
+            "storage.database_url",
+            "environment MCP__STORAGE__DATABASE_URL",
+            "a database on PostgreSQL, which this build leaves out",
+            "add \"postgres\" to the features of kit-native in Cargo.toml and build again",
+        );
+        assert_eq!(database(url).unwrap_err(), [expected]);
     }
 }
 
@@ -326,7 +388,7 @@ fn a_setting_that_an_integration_does_not_have_names_the_nearest() {
 /// Starts a live server with the given file as its key.
 async fn start(folder: &TempFolder, kek: Option<&Path>) -> Result<(), String> {
     let mut settings = environment(&[]).unwrap();
-    settings.database = folder.path().join("store.db");
+    settings.database = Database::Sqlite(folder.path().join("store.db"));
     settings.kek_file = kek.map(Path::to_owned);
     host::live(&app(&Spy::default()), &settings).await.map(drop).map_err(|error| format!("{error:#}"))
 }

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "every suite compiles this module and uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[path = "../../../../tests/server/wire.rs"]
 pub mod wire;
 

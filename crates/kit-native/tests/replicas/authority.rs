@@ -34,10 +34,11 @@ struct Inner {
     access: HashMap<String, String>,
     revoked: Vec<String>,
     uses: Vec<Use>,
+    /// Requests that have arrived.
+    arrived: HashMap<String, usize>,
     /// How long an answer to a family takes.
     delay: HashMap<String, Duration>,
     issued: usize,
-    expires_in: i64,
 }
 
 /// A running authority.
@@ -48,9 +49,9 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Starts one on `runtime`. Its access tokens live for `expires_in` seconds.
-    pub fn start(runtime: &Runtime, expires_in: i64) -> Self {
-        let inner = Arc::new(Mutex::new(Inner { expires_in, ..Inner::default() }));
+    /// Starts one on `runtime`.
+    pub fn start(runtime: &Runtime) -> Self {
+        let inner: Arc<Mutex<Inner>> = Arc::default();
         let router = Router::new().route("/token", post(token)).route("/v1/me", get(me)).with_state(inner.clone());
         let address = runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
@@ -71,6 +72,13 @@ impl Authority {
     /// Answers to this family take `delay` from now on. The work is done at their beginning.
     pub fn delay(&self, family: &str, delay: Duration) {
         self.inner.lock().unwrap().delay.insert(family.to_owned(), delay);
+    }
+
+    /// Waits until a request of `family` has arrived.
+    pub fn wait_for(&self, family: &str) {
+        while !self.inner.lock().unwrap().arrived.contains_key(family) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// All uses of refresh tokens of `family`, in order.
@@ -109,6 +117,7 @@ fn decide(inner: &mut Inner, presented: &str) -> (Result<Value, ()>, String, Dur
         return (Err(()), String::new(), Duration::ZERO);
     };
     let delay = inner.delay.get(&family).copied().unwrap_or_default();
+    *inner.arrived.entry(family.clone()).or_default() += 1;
     if used && !inner.revoked.contains(&family) {
         inner.revoked.push(family.clone());
     }
@@ -120,7 +129,7 @@ fn decide(inner: &mut Inner, presented: &str) -> (Result<Value, ()>, String, Dur
     inner.refresh.insert(presented.to_owned(), (family.clone(), true));
     inner.refresh.insert(refresh.clone(), (family.clone(), false));
     inner.access.insert(access.clone(), family.clone());
-    let answer = json!({"access_token": access, "refresh_token": refresh, "expires_in": inner.expires_in});
+    let answer = json!({"access_token": access, "refresh_token": refresh, "expires_in": 3_600});
     (Ok(answer), family, delay)
 }
 

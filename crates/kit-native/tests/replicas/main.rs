@@ -3,6 +3,7 @@
 //! cannot be saved says that a person has to connect again.
 //!
 //! `REPLICAS_ROUNDS` sets the rounds at each point (20).
+#![cfg(feature = "postgres")]
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -10,6 +11,9 @@
 )]
 
 mod authority;
+#[path = "../common/postgres.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod postgres;
 mod process;
 mod store;
 
@@ -21,7 +25,7 @@ use kit::operator::NewConnection;
 use kit::secret::Secret;
 use kit::upstream::refresh::Timing;
 use kit_native::testing::TempFolder;
-use process::{Came, Point, Replica, SHORT, Stop};
+use process::{Came, Point, Replica, SHORT};
 use store::Place;
 use tokio::runtime::Runtime;
 
@@ -37,11 +41,19 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(expires_in: i64) -> Self {
+    /// On PostgreSQL.
+    fn new() -> Self {
+        let server = postgres::shared();
+        // Over the socket, without a password: deriving a key from one takes a while in an unoptimised build.
+        Self::on(|runtime| server.socket_url(&runtime.block_on(server.database())))
+    }
+
+    fn on(url: impl FnOnce(&Runtime) -> String) -> Self {
         let runtime = Runtime::new().unwrap();
-        let authority = Authority::start(&runtime, expires_in);
+        let url = url(&runtime);
+        let authority = Authority::start(&runtime);
         let folder = TempFolder::new();
-        let place = Place::new(folder.path().to_owned());
+        let place = Place::new(folder.path().to_owned(), url);
         let operator = runtime.block_on(async {
             let kit = process::kit(&place, &authority.address.to_string(), Timing::default(), None).await;
             kit.operator.app_set("real", None, CLIENT_ID, Secret::from(CLIENT_SECRET)).await.unwrap();
@@ -55,7 +67,7 @@ impl Stage {
     }
 
     /// One that gives up soon, and perhaps one that stops.
-    fn short(&self, fault: Option<(Point, Stop)>) -> Replica {
+    fn short(&self, fault: Option<Point>) -> Replica {
         Replica::start(&self.place, &self.authority.address.to_string(), true, fault)
     }
 
@@ -93,7 +105,15 @@ fn replica_process() {
 
 #[test]
 fn a_hundred_calls_on_three_processes_with_an_expired_token_ask_for_one() {
-    let stage = Stage::new(3_600);
+    ask_for_one(&Stage::new());
+}
+
+#[test]
+fn the_same_on_one_file() {
+    ask_for_one(&Stage::on(|_| String::new()));
+}
+
+fn ask_for_one(stage: &Stage) {
     let mut replicas = [(); 3].map(|()| stage.replica());
     for round in 0..5 {
         let tenant = format!("round-{round}");
@@ -101,7 +121,8 @@ fn a_hundred_calls_on_three_processes_with_an_expired_token_ask_for_one() {
         stage.authority.delay(&tenant, Duration::from_millis(30));
         replicas.iter_mut().zip([34, 33, 33]).for_each(|(replica, count)| replica.begin(&tenant, count));
         let came: Vec<Came> = replicas.iter_mut().flat_map(Replica::end).collect();
-        assert_eq!(came, vec![Came::To(tenant.clone()); 100], "round {round}");
+        let failed: Vec<&Came> = came.iter().filter(|one| **one != Came::To(tenant.clone())).collect();
+        assert!(failed.is_empty() && came.len() == 100, "round {round}: {failed:?}");
         assert_eq!(stage.authority.uses(&tenant).len(), 1, "round {round}");
     }
 }
@@ -110,52 +131,64 @@ fn rounds() -> usize {
     std::env::var("REPLICAS_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
+/// How a leader is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// As `kill -9` does.
+    Kill,
+    /// All its threads, for longer than its lease.
+    Pause,
+}
+
 /// One leader is stopped at `point` in each round; two others are asked all the while.
 fn leader_stopped(point: Point, stop: Stop) {
-    let stage = Stage::new(3_600);
+    let stage = Stage::new();
     let mut others = [(); 2].map(|()| stage.short(None));
-    let mut paused = (stop == Stop::Pause).then(|| stage.short(Some((point, stop))));
+    let mut leader = stage.short(Some(point));
     for round in 0..rounds() {
         let tenant = format!("round-{round}");
         stage.tenant(&tenant);
         if point == Point::InFlight {
             stage.authority.delay(&tenant, Duration::from_millis(150));
         }
-        let mut killed = (stop == Stop::Kill).then(|| stage.short(Some((point, stop))));
-        let leader = killed.as_mut().or(paused.as_mut()).unwrap();
         leader.begin(&tenant, 1);
         leader.until("stopping");
+        if point == Point::InFlight {
+            stage.authority.wait_for(&tenant);
+            stage.authority.delay(&tenant, Duration::ZERO);
+        }
+        match stop {
+            Stop::Kill => leader.kill(),
+            Stop::Pause => leader.pause(),
+        }
         let settled = until_settled(&mut others, &tenant);
-        if stop == Stop::Pause {
-            leader.signal("-CONT");
-            let came = leader.end();
-            assert!(
-                came.iter().all(|one| harmless(one, &settled)),
-                "{point:?} round {round}: {came:?}, others {settled:?}"
-            );
+        match stop {
+            Stop::Kill => leader = stage.short(Some(point)),
+            Stop::Pause => {
+                leader.resume();
+                // It says what the others say, or that it was overtaken.
+                let came = leader.end();
+                let harmless = came.iter().all(|one| *one == settled || one.is("unavailable"));
+                assert!(harmless, "{point:?} round {round}: {came:?}, others {settled:?}");
+            }
         }
         let uses = stage.authority.uses(&tenant);
         never_at_once(&uses);
+        // The provider has rotated and nobody has what it gave: the one case that only a person can mend.
         let saved = matches!(point, Point::BeforeTheCall | Point::AfterTheCommit);
-        let (state, came) = match saved {
-            true => ("active", Came::To(tenant.clone())),
-            // The provider has rotated and nobody has what it gave: the one case that only a person can mend.
-            false => ("needs_reconnect", Came::Failed("reconnect_required".to_owned())),
-        };
-        assert_eq!((stage.state(&tenant).as_str(), &settled), (state, &came), "{point:?} round {round}: {uses:?}");
+        let state = if saved { "active" } else { "needs_reconnect" };
+        let right = |came: &Came| if saved { *came == Came::To(tenant.clone()) } else { came.is("reconnect_required") };
+        assert!(right(&settled), "{point:?} round {round}: {settled:?} {uses:?}");
+        assert_eq!(stage.state(&tenant), state, "{point:?} round {round}: {uses:?}");
         assert_eq!(uses.len(), if saved { 1 } else { 2 }, "{point:?} round {round}: {uses:?}");
         // What is settled stays: all replicas agree, and the provider hears nothing more of it.
         for other in &mut others {
             other.begin(&tenant, 2);
-            assert_eq!(other.end(), vec![came.clone(); 2], "{point:?} round {round}");
+            let came = other.end();
+            assert!(came.iter().all(right), "{point:?} round {round}: {came:?}");
         }
         assert_eq!(stage.authority.uses(&tenant).len(), uses.len(), "{point:?} round {round}");
     }
-}
-
-/// What a leader that was stopped may say when it goes on: what the others say, or that it was overtaken.
-fn harmless(one: &Came, settled: &Came) -> bool {
-    one == settled || *one == Came::Failed("unavailable".to_owned())
 }
 
 /// Asks until there is an answer that is not "try again".
@@ -164,7 +197,7 @@ fn until_settled(others: &mut [Replica; 2], tenant: &str) -> Came {
     loop {
         others.iter_mut().for_each(|other| other.begin(tenant, 3));
         let came: Vec<Came> = others.iter_mut().flat_map(Replica::end).collect();
-        if let Some(settled) = came.into_iter().find(|one| *one != Came::Failed("unavailable".to_owned())) {
+        if let Some(settled) = came.into_iter().find(|one| !one.is("unavailable")) {
             return settled;
         }
         assert!(Instant::now() < end, "the others never settle; the lease is {:?}", SHORT.lease);

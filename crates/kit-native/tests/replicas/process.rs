@@ -4,16 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use kit::App;
 use kit::boot::{Kit, Options, Ports, boot};
-use kit::inbound::Environment;
+use kit::inbound::{Environment, TenantCtx};
 use kit::limit::memory::MemoryLimits;
 use kit::pipeline::{Caller, Failure};
-use kit::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Row, SendError, Sql, SqlError, Statement, Val};
+use kit::ports::{
+    BoxFuture, Engine, HttpRequest, HttpResponse, HttpSend, Row, SendError, Sql, SqlError, Statement, Val,
+};
 use kit::prelude::*;
 use kit::registry::IntegrationSettings;
 use kit::tenant::TenantId;
@@ -37,15 +40,6 @@ pub enum Point {
     BeforeTheCommit,
     /// It is written, nobody has been told.
     AfterTheCommit,
-}
-
-/// How it is stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// `kill -9`.
-    Kill,
-    /// `SIGSTOP`, past the lease.
-    Pause,
 }
 
 const POINTS: [Point; 4] = [Point::BeforeTheCall, Point::InFlight, Point::BeforeTheCommit, Point::AfterTheCommit];
@@ -119,7 +113,8 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
 /// A point at which this process stops, once.
 pub struct Fault {
     point: Point,
-    stop: Stop,
+    /// A file that appears when this process may go on.
+    resume: PathBuf,
     armed: AtomicBool,
 }
 
@@ -129,8 +124,10 @@ impl Fault {
         if point == self.point && self.armed.swap(false, Ordering::SeqCst) {
             println!("stopping");
             let _ = std::io::stdout().flush();
-            let signal = if self.stop == Stop::Kill { "-KILL" } else { "-STOP" };
-            let _ = Command::new("kill").args([signal, &std::process::id().to_string()]).status();
+            // The parent sends the signal, and says so here once it has taken effect on all threads.
+            while std::fs::remove_file(&self.resume).is_err() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 }
@@ -146,17 +143,12 @@ impl HttpSend for FaultySend {
             return self.inner.send(request);
         }
         Box::pin(async move {
-            let asked = self.inner.send(request);
-            let mut asked = std::pin::pin!(asked);
-            if self.fault.point == Point::InFlight {
-                // The authority answers after 150 ms: by now it has the request and has not answered.
-                let early = tokio::time::timeout(Duration::from_millis(60), asked.as_mut()).await;
-                self.fault.reach(Point::InFlight);
-                if let Ok(answer) = early {
-                    return answer;
-                }
-            }
-            let answer = asked.await;
+            // In a task of its own: the request is on its way while this one stops.
+            let inner = self.inner.clone();
+            let asked = tokio::spawn(async move { inner.send(request).await });
+            let fault = self.fault.clone();
+            tokio::task::spawn_blocking(move || fault.reach(Point::InFlight)).await.unwrap();
+            let answer = asked.await.unwrap();
             self.fault.reach(Point::BeforeTheCommit);
             answer
         })
@@ -169,6 +161,10 @@ struct FaultySql {
 }
 
 impl Sql for FaultySql {
+    fn engine(&self) -> Engine {
+        self.inner.engine()
+    }
+
     fn query<'a>(&'a self, sql: &'a str, values: &'a [Val]) -> BoxFuture<'a, Result<Vec<Row>, SqlError>> {
         Box::pin(async move {
             let answer = self.inner.query(sql, values).await;
@@ -193,15 +189,22 @@ impl Sql for FaultySql {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Came {
     To(String),
-    Failed(String),
+    /// Class and sentence of the error.
+    Failed(String, String),
 }
 
-async fn call(kit: &Kit, tenant: &str) -> Came {
-    let ctx = kit.authenticator.local(&TenantId::parse(tenant).unwrap()).await.unwrap();
-    match kit.pipeline.tool(&ctx, "real_me", json!({}), Caller::patient()).await {
+impl Came {
+    /// Whether it failed with an error of this class.
+    pub fn is(&self, kind: &str) -> bool {
+        matches!(self, Self::Failed(class, _) if class == kind)
+    }
+}
+
+async fn call(kit: &Kit, ctx: &TenantCtx) -> Came {
+    match kit.pipeline.tool(ctx, "real_me", json!({}), Caller::patient()).await {
         Ok(answer) => Came::To(answer.value["family"].as_str().unwrap_or_default().to_owned()),
-        Err(Failure::Tool(error)) => Came::Failed(error.kind().as_str().to_owned()),
-        Err(failure) => Came::Failed(format!("{failure:?}")),
+        Err(Failure::Tool(error)) => Came::Failed(error.kind().as_str().to_owned(), error.message().to_owned()),
+        Err(failure) => Came::Failed(String::new(), format!("{failure:?}")),
     }
 }
 
@@ -210,10 +213,9 @@ pub fn live() {
     let Ok(place) = std::env::var("REPLICA_PLACE") else { return };
     let authority = std::env::var("REPLICA_AUTHORITY").unwrap();
     let fault = std::env::var("REPLICA_FAULT").ok().map(|text| {
-        let (point, stop) = text.split_once(' ').unwrap();
-        let point = POINTS.into_iter().find(|known| format!("{known:?}") == point).unwrap();
-        let stop = if stop == "Kill" { Stop::Kill } else { Stop::Pause };
-        Arc::new(Fault { point, stop, armed: AtomicBool::new(true) })
+        let point = POINTS.into_iter().find(|known| format!("{known:?}") == text).unwrap();
+        let resume = std::env::temp_dir().join(format!("resume-{}", std::process::id()));
+        Arc::new(Fault { point, resume, armed: AtomicBool::new(true) })
     });
     // Where nobody is stopped nothing should be given up, however slow the machine is.
     let timing = if std::env::var_os("REPLICA_SHORT").is_some() { SHORT } else { Timing::default() };
@@ -224,10 +226,11 @@ pub fn live() {
         let line = line.unwrap();
         let (tenant, count) = line.split_once(' ').unwrap();
         let calls: Vec<Came> = runtime.block_on(async {
+            let ctx = kit.authenticator.local(&TenantId::parse(tenant).unwrap()).await.unwrap();
             let calls: Vec<_> = (0..count.parse().unwrap())
                 .map(|_| {
-                    let (kit, tenant) = (kit.clone(), tenant.to_owned());
-                    tokio::spawn(async move { call(&kit, &tenant).await })
+                    let (kit, ctx) = (kit.clone(), ctx.clone());
+                    tokio::spawn(async move { call(&kit, &ctx).await })
                 })
                 .collect();
             let mut came = Vec::new();
@@ -241,7 +244,6 @@ pub fn live() {
         }
         println!("{}", serde_json::to_string(&calls).unwrap());
     }
-    std::process::exit(0);
 }
 
 /// A replica, as its parent holds it.
@@ -253,15 +255,15 @@ pub struct Replica {
 
 impl Replica {
     /// Starts one and waits until it is ready.
-    pub fn start(place: &Place, authority: &str, short: bool, fault: Option<(Point, Stop)>) -> Self {
+    pub fn start(place: &Place, authority: &str, short: bool, fault: Option<Point>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "replica_process", "--nocapture", "--test-threads=1"]);
         command.env("REPLICA_PLACE", place.to_string()).env("REPLICA_AUTHORITY", authority);
         if short {
             command.env("REPLICA_SHORT", "1");
         }
-        if let Some((point, stop)) = fault {
-            command.env("REPLICA_FAULT", format!("{point:?} {stop:?}"));
+        if let Some(point) = fault {
+            command.env("REPLICA_FAULT", format!("{point:?}"));
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
@@ -291,10 +293,31 @@ impl Replica {
         (!line.is_empty()).then(|| line.trim_end().to_owned())
     }
 
-    /// Sends it a signal.
-    pub fn signal(&self, signal: &str) {
-        let _ = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
+
+    /// Stops all its threads where they are. It waits at its fault, and will go on behind it.
+    pub fn pause(&self) {
+        let id = self.child.id();
+        signal("-STOP", id);
+        let stopped = || std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap().contains(") T ");
+        while !stopped() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::fs::write(std::env::temp_dir().join(format!("resume-{id}")), "").unwrap();
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        signal("-CONT", self.child.id());
+    }
+}
+
+fn signal(signal: &str, process: u32) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
 impl Drop for Replica {

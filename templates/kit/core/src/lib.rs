@@ -13,6 +13,7 @@ pub mod boot;
 pub mod cache;
 pub mod call;
 pub mod error;
+mod flight;
 mod guard;
 pub mod inbound;
 pub mod limit;

@@ -103,8 +103,10 @@ pub enum SqlError {
     Constraint,
     /// The disk or the quota is full.
     Full,
-    /// The engine cannot be reached or is too busy.
+    /// The engine cannot be reached or is too busy. Where it is behind a network, a write may have happened all the same.
     Unavailable,
+    /// The user that the store is opened with lacks a right.
+    Denied,
     /// The store's file is damaged or not a database.
     Corrupt,
     /// The statement itself is wrong: a bug in the kit or a schema that does not fit it.
@@ -117,6 +119,7 @@ impl fmt::Display for SqlError {
             Self::Constraint => "a constraint of the store was violated",
             Self::Full => "the store has no space left",
             Self::Unavailable => "the store cannot be reached",
+            Self::Denied => "the user of the store lacks a right",
             Self::Corrupt => "the store's file is damaged or not a database",
             Self::Statement => "the store refused a statement",
         })
@@ -125,9 +128,20 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
+/// Which engine is behind the port. Statements are the same for all; a migration may add what only one of them has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
 /// All that the kit knows of a database. No transaction is ever held across an await: what must happen together is one
 /// statement with a condition, or one `batch`.
 pub trait Sql: Send + Sync {
+    /// Which engine this is.
+    fn engine(&self) -> Engine;
     /// Runs one statement and returns its rows (none for a plain write).
     fn query<'a>(&'a self, sql: &'a str, values: &'a [Val]) -> BoxFuture<'a, Result<Vec<Row>, SqlError>>;
     /// Runs the statements in order, all or none.

@@ -20,6 +20,11 @@ impl Hinted {
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
     }
+
+    /// The way out.
+    pub fn hint(&self) -> &str {
+        &self.hint
+    }
 }
 
 impl fmt::Display for Hinted {
@@ -33,7 +38,7 @@ impl std::error::Error for Hinted {}
 /// Prints `error: failed to …: cause`, a blank line, and the hint.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     out::note(&format!("error: {error:#}"));
-    let hinted = error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str());
+    let hinted = error.downcast_ref::<Hinted>().map(Hinted::hint);
     if let Some(hint) = hinted.or_else(|| error.downcast_ref::<OperatorError>().and_then(OperatorError::hint)) {
         out::note(&format!("\nhint: {hint}"));
     }

@@ -9,7 +9,7 @@ use kit::App;
 use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
-use kit::ports::{Clock, HttpSend, KeyWrap};
+use kit::ports::{Clock, HttpSend, KeyWrap, Sql, SqlError};
 use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
@@ -17,7 +17,7 @@ use crate::failure::Hinted;
 use crate::kek_file;
 use crate::log::LogTelemetry;
 use crate::send::NetworkSend;
-use crate::settings::Settings;
+use crate::settings::{Database, Settings};
 use crate::sqlite::Sqlite;
 
 /// A kit for tenants, with the store and the key that the settings name.
@@ -32,13 +32,14 @@ pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
 pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Kit> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
     let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
-    assemble(app, settings, &folder.join("store.db"), Arc::new(kek), None, Environment::Dev, clock).await
+    let database = Database::Sqlite(folder.join("store.db"));
+    assemble(app, settings, &database, Arc::new(kek), None, Environment::Dev, clock).await
 }
 
 async fn assemble(
     app: &App,
     settings: &Settings,
-    database: &Path,
+    database: &Database,
     kek: Arc<dyn KeyWrap>,
     send: Option<Arc<dyn HttpSend>>,
     environment: Environment,
@@ -49,7 +50,7 @@ async fn assemble(
         sleep: Arc::new(TokioTime),
         spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
-        sql: Arc::new(Sqlite::open(database)?),
+        sql: open(database).await?,
         kek,
         send,
         limits: Arc::new(MemoryLimits::default()),
@@ -63,12 +64,28 @@ async fn assemble(
         refresh: settings.refresh,
         integrations: settings.integrations.clone(),
     };
-    let failed = || format!("failed to start on `{}`", database.display());
+    let failed = || format!("failed to start on `{database}`");
     boot::boot(app, ports, options).await.map_err(|error| match error {
         BootError::Migrate(MigrateError::Pending { .. }) => {
             let hint = format!("bring it up to date with `{} migrate`", app.name());
             Hinted::new(format!("{}: {error}", failed()), hint).into()
         }
+        BootError::Migrate(MigrateError::Sql(SqlError::Denied)) | BootError::Store(SqlError::Denied) => {
+            let hint = format!(
+                "make it the owner with `ALTER DATABASE … OWNER TO …`; if it shall not make tables, run `{} migrate` as \
+                 the owner and grant it SELECT, INSERT, UPDATE and DELETE",
+                app.name()
+            );
+            Hinted::new(format!("{}: {error}", failed()), hint).into()
+        }
         error => anyhow::Error::new(error).context(failed()),
+    })
+}
+
+async fn open(database: &Database) -> anyhow::Result<Arc<dyn Sql>> {
+    Ok(match database {
+        Database::Sqlite(path) => Arc::new(Sqlite::open(path)?),
+        #[cfg(feature = "postgres")]
+        Database::Postgres(target) => Arc::new(crate::postgres::Postgres::open(target).await?),
     })
 }

@@ -1,5 +1,5 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! The kit on an ordinary machine: tokio, SQLite, reqwest, and the protocol library rmcp. It implements the ports of
+//! The kit on an ordinary machine: tokio, SQLite or PostgreSQL, reqwest, and the protocol library rmcp. It implements the ports of
 //! `kit` and gives the project its command line; it holds no rule that a call depends on.
 //!
 //! `src/main.rs` of the project calls [`run`], and that is all it does.
@@ -19,6 +19,8 @@ pub mod kek_file;
 pub mod log;
 pub mod mcp;
 pub mod out;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod send;
 #[cfg(feature = "http")]
 pub mod serve;

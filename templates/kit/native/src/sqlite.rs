@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use kit::ports::{BoxFuture, Row, Sql, SqlError, Statement, Val};
+use kit::ports::{BoxFuture, Engine, Row, Sql, SqlError, Statement, Val};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
 use tokio::sync::oneshot;
@@ -84,6 +84,10 @@ impl Sqlite {
 }
 
 impl Sql for Sqlite {
+    fn engine(&self) -> Engine {
+        Engine::Sqlite
+    }
+
     fn query<'a>(&'a self, sql: &'a str, values: &'a [Val]) -> BoxFuture<'a, Result<Vec<Row>, SqlError>> {
         if sql.starts_with("SELECT") {
             let answer = self.read(sql, values);

@@ -136,9 +136,10 @@ impl Authenticator {
         if let Some(row) = self.keys.get(id, now) {
             return Ok(Some(row));
         }
+        let ticket = self.keys.ticket();
         let row = self.store.key(id).await.map_err(|_| AuthError::Unavailable)?.map(Arc::new);
         if let Some(row) = &row {
-            self.keys.put(id.to_owned(), row.clone(), now);
+            self.keys.put(id.to_owned(), row.clone(), now, ticket);
         }
         Ok(row)
     }
@@ -148,9 +149,10 @@ impl Authenticator {
         if let Some(state) = self.tenants.get(tenant, now) {
             return Ok(Some(state));
         }
+        let ticket = self.tenants.ticket();
         let state = self.store.tenant_state(tenant).await.map_err(|_| AuthError::Unavailable)?;
         if let Some(state) = state {
-            self.tenants.put(tenant.clone(), state, now);
+            self.tenants.put(tenant.clone(), state, now, ticket);
         }
         Ok(state)
     }

@@ -1,6 +1,9 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Migrations: numbered files, applied once each, in order, never backwards. The checksum of each is stored, so that a
 //! file edited after the fact is noticed; a database newer than this binary refuses.
+//!
+//! `NNNN_name.sql` makes the tables, in the dialect that all engines share. What only one engine has, guards and grants,
+//! stands in `NNNN_name.<engine>.sql` and is applied behind it in the same batch.
 
 use std::fmt;
 
@@ -8,23 +11,52 @@ use sha2::{Digest, Sha256};
 
 use super::Store;
 use super::row::Columns;
-use crate::ports::{SqlError, Statement, Val};
+use crate::ports::{Engine, SqlError, Statement, Val};
 
-/// One migration file.
+/// One migration.
 pub struct Migration {
     /// Its number.
     pub number: i64,
     /// Its name, without number and ending.
     pub name: &'static str,
-    /// Its statements.
+    /// Its statements, for every engine.
     pub sql: &'static str,
+    /// Further statements, each for one engine.
+    pub extra: &'static [(Engine, &'static str)],
 }
 
 /// All migrations of this version, oldest first.
 pub const MIGRATIONS: &[Migration] = &[
-    Migration { number: 1, name: "tenancy", sql: include_str!("migrations/0001_tenancy.sql") },
-    Migration { number: 2, name: "refresh", sql: include_str!("migrations/0002_refresh.sql") },
+    Migration { number: 1, name: "tenancy", sql: include_str!("migrations/0001_tenancy.sql"), extra: &[] },
+    Migration {
+        number: 2,
+        name: "refresh",
+        sql: include_str!("migrations/0002_refresh.sql"),
+        extra: &[
+            (Engine::Sqlite, include_str!("migrations/0002_refresh.sqlite.sql")),
+            (Engine::Postgres, include_str!("migrations/0002_refresh.postgres.sql")),
+        ],
+    },
 ];
+
+impl Migration {
+    /// The files that `engine` gets, in order.
+    fn files(&self, engine: Engine) -> impl Iterator<Item = &'static str> {
+        let extra = self.extra.iter().filter(move |(of, _)| *of == engine).map(|(_, sql)| *sql);
+        std::iter::once(self.sql).chain(extra)
+    }
+
+    fn statements(&self, engine: Engine) -> impl Iterator<Item = &'static str> {
+        self.files(engine).flat_map(statements)
+    }
+
+    /// Over what `engine` gets: an edit for another engine changes nothing here.
+    fn checksum(&self, engine: Engine) -> String {
+        let mut hash = Sha256::new();
+        self.files(engine).for_each(|sql| hash.update(sql.as_bytes()));
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
 
 /// Why the database does not fit.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,13 +108,20 @@ impl Store {
     pub async fn migrate(&self, now: i64) -> Result<Vec<&'static str>, MigrateError> {
         let table = "CREATE TABLE IF NOT EXISTS migrations (number BIGINT PRIMARY KEY, name TEXT NOT NULL, \
                      checksum TEXT NOT NULL, applied_ms BIGINT NOT NULL)";
-        self.query(table, &[]).await?;
-        let mut applied = Vec::new();
+        // On Postgres two that make one table at the same moment meet in the catalogue, whatever `IF NOT EXISTS` says:
+        // one of them fails, and the table is there.
+        if let Err(error) = self.query(table, &[]).await
+            && let Err(MigrateError::Sql(_)) = self.pending().await
+        {
+            return Err(error.into());
+        }
+        let (engine, mut applied) = (self.engine(), Vec::new());
         for migration in self.pending().await? {
-            let row = [migration.number.into(), migration.name.into(), checksum(migration.sql).into(), Val::from(now)];
+            let checksum = migration.checksum(engine);
+            let row = [migration.number.into(), migration.name.into(), checksum.into(), Val::from(now)];
             let record = "INSERT INTO migrations (number, name, checksum, applied_ms) VALUES ($1, $2, $3, $4)";
             let mut batch: Vec<Statement<'_>> = vec![(record, &row)];
-            batch.extend(statements(migration.sql).map(|sql| (sql, &[][..])));
+            batch.extend(migration.statements(engine).map(|sql| (sql, &[][..])));
             match self.batch(&batch).await {
                 Ok(()) => applied.push(migration.name),
                 Err(error) if self.pending().await?.iter().any(|m| m.number == migration.number) => {
@@ -114,7 +153,7 @@ impl Store {
             let Some(known) = MIGRATIONS.iter().find(|migration| migration.number == number) else {
                 return Err(MigrateError::Newer { number });
             };
-            if checksum(known.sql) != stored {
+            if known.checksum(self.engine()) != stored {
                 return Err(MigrateError::Changed { number });
             }
             pending.retain(|migration| migration.number != number);
@@ -123,11 +162,8 @@ impl Store {
     }
 }
 
-fn checksum(sql: &str) -> String {
-    Sha256::digest(sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The statements of a file: each ends with `;` at the end of a line.
+/// The statements of a file: each ends with `;` at the end of a line. The body of a trigger or a function therefore
+/// keeps its own statements, each with its `;`, on one line.
 fn statements(sql: &str) -> impl Iterator<Item = &str> {
     let has_code =
         |part: &&str| part.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"));
@@ -143,6 +179,45 @@ mod tests {
         let sql = "-- why; and how\nCREATE TABLE a (x TEXT);\n\n-- more\nCREATE TABLE b (\n  y TEXT\n);\n-- end\n";
         let found: Vec<&str> = statements(sql).collect();
         assert_eq!(found, ["-- why; and how\nCREATE TABLE a (x TEXT)", "-- more\nCREATE TABLE b (\n  y TEXT\n)"]);
+    }
+
+    #[test]
+    fn the_body_of_a_trigger_stays_whole_on_one_line() {
+        let sql =
+            "CREATE TRIGGER t BEFORE DELETE ON a BEGIN\n  SELECT RAISE(ABORT, 'no'); SELECT 1; END;\nDROP TABLE b;\n";
+        let found: Vec<&str> = statements(sql).collect();
+        let trigger = "CREATE TRIGGER t BEFORE DELETE ON a BEGIN\n  SELECT RAISE(ABORT, 'no'); SELECT 1; END";
+        assert_eq!(found, [trigger, "DROP TABLE b"]);
+    }
+
+    const MIXED: Migration = Migration {
+        number: 1,
+        name: "mixed",
+        sql: "CREATE TABLE a (x TEXT);\n",
+        extra: &[(Engine::Sqlite, "CREATE TRIGGER t;\n"), (Engine::Postgres, "CREATE FUNCTION f;\nGRANT g;\n")],
+    };
+
+    #[test]
+    fn an_engine_gets_the_common_statements_and_then_its_own() {
+        let of = |engine| MIXED.statements(engine).collect::<Vec<_>>();
+        assert_eq!(of(Engine::Sqlite), ["CREATE TABLE a (x TEXT)", "CREATE TRIGGER t"]);
+        assert_eq!(of(Engine::Postgres), ["CREATE TABLE a (x TEXT)", "CREATE FUNCTION f", "GRANT g"]);
+    }
+
+    #[test]
+    fn what_an_engine_does_not_get_is_not_in_its_checksum() {
+        let without = Migration { extra: &MIXED.extra[1..], ..MIXED };
+        assert_ne!(without.checksum(Engine::Sqlite), MIXED.checksum(Engine::Sqlite));
+        assert_eq!(without.checksum(Engine::Postgres), MIXED.checksum(Engine::Postgres));
+    }
+
+    /// Stores hold it: how it is made never changes.
+    #[test]
+    fn the_checksum_of_a_file_alone_is_that_of_its_bytes() {
+        let alone = Migration { extra: &[], ..MIXED };
+        let expected = "3eaa5a7ade98c594438fb255f569cba5789a88abb8254475346d3796c2605496";
+        assert_eq!(alone.checksum(Engine::Sqlite), expected);
+        assert_eq!(alone.checksum(Engine::Postgres), expected);
     }
 
     #[test]

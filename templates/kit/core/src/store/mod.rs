@@ -15,7 +15,7 @@ pub mod tenants;
 
 use std::sync::Arc;
 
-use crate::ports::{Row, Sql, SqlError, Statement, Val};
+use crate::ports::{Engine, Row, Sql, SqlError, Statement, Val};
 
 /// The store over one database.
 pub struct Store {
@@ -26,6 +26,10 @@ impl Store {
     /// A store over `sql`; see [`migrate`](Self::migrate) for its tables.
     pub fn new(sql: Arc<dyn Sql>) -> Self {
         Self { sql }
+    }
+
+    fn engine(&self) -> Engine {
+        self.sql.engine()
     }
 
     async fn query(&self, sql: &str, values: &[Val]) -> Result<Vec<Row>, SqlError> {

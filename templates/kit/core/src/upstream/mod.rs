@@ -6,7 +6,6 @@
 
 pub mod connect;
 pub mod executor;
-pub(crate) mod flight;
 pub(crate) mod lease;
 pub(crate) mod life;
 pub mod oauth;

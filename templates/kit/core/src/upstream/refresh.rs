@@ -15,11 +15,11 @@ use futures_util::future::{Either, select};
 
 use super::Outcome;
 use super::executor::host_label;
-use super::flight::{Flight, Flights};
 use super::lease::{Lease, Leases};
 use super::life::{self, Readiness};
 use super::provider::AuthShape;
 use super::token::{self, Answer, Grant, Refusal};
+use crate::flight::{Flight, Flights};
 use crate::inbound::TenantCtx;
 use crate::observe::{Alarm, AlarmEvent};
 use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep, Spawn, Telemetry};
@@ -158,7 +158,7 @@ impl Refresher {
                 (self.clone(), ctx.clone(), integration.clone(), account.to_owned());
             Box::pin(async move { this.fly(&ctx, &integration, &account, cause).await })
         };
-        self.flights.join(key, &*self.spawn, work)
+        self.flights.launch(key, &*self.spawn, work)
     }
 
     /// Refreshes and waits for the end, within bounds.

@@ -45,6 +45,7 @@ impl Vault {
         let held = match self.apps.get(&key, now) {
             Some(held) => held,
             None => {
+                let ticket = self.apps.ticket();
                 let own = self.store.app(Some(ctx.tenant()), integration).await?;
                 let (row, owner) = match own {
                     Some(row) => (Some(row), false),
@@ -52,7 +53,7 @@ impl Vault {
                 };
                 let Some(row) = row else { return Ok(None) };
                 let held = Arc::new(HeldApp { row, owner, record: OnceLock::new() });
-                self.apps.put(key, held.clone(), now);
+                self.apps.put(key, held.clone(), now, ticket);
                 held
             }
         };

@@ -26,8 +26,9 @@ use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
 use crate::cache::Cache;
+use crate::flight::Flights;
 use crate::inbound::{MAX_STALENESS_US, TenantCtx};
-use crate::ports::{Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlError};
+use crate::ports::{BoxFuture, Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlError};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState, Key};
@@ -109,6 +110,10 @@ pub(crate) struct Held {
     record: OnceLock<Record>,
 }
 
+/// Tenant and integration.
+type ConnectionsKey = (TenantId, String);
+type Loaded = Result<Arc<Vec<Held>>, VaultError>;
+
 /// Seals and opens the credentials of all tenants, one tenant at a time.
 pub struct Vault {
     store: Arc<Store>,
@@ -116,7 +121,8 @@ pub struct Vault {
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     deks: Cache<(TenantId, String), Secret>,
-    connections: Cache<(TenantId, String), Arc<Vec<Held>>>,
+    connections: Cache<ConnectionsKey, Arc<Vec<Held>>>,
+    loads: Arc<Flights<(u64, ConnectionsKey), Loaded>>,
     apps: Cache<(TenantId, String), Arc<HeldApp>>,
     app_key: Secret,
     opened: AtomicU64,
@@ -138,6 +144,7 @@ impl Vault {
             rng,
             deks: Cache::new(MAX_CACHED_DEKS, DEK_MAX_AGE_US),
             connections: Cache::new(MAX_CACHED_CONNECTIONS, MAX_STALENESS_US),
+            loads: Arc::new(Flights::new()),
             apps: Cache::new(MAX_CACHED_CONNECTIONS, app::MAX_AGE_US),
             app_key,
             opened: AtomicU64::new(0),
@@ -156,10 +163,18 @@ impl Vault {
         if let Some(held) = self.connections.get(&key, now) {
             return Ok(held);
         }
-        let rows = self.store.connections_of(ctx, integration).await?;
-        let held: Arc<Vec<Held>> =
-            Arc::new(rows.into_iter().map(|row| Held { row, record: OnceLock::new() }).collect());
-        self.connections.put(key, held.clone(), now);
+        // A hundred calls that find nothing here read once. Those who come after a change do not join a reading that began
+        // before it.
+        let ticket = self.connections.ticket();
+        let load = || -> BoxFuture<'static, _> {
+            let (store, ctx, integration) = (self.store.clone(), ctx.clone(), integration.to_owned());
+            Box::pin(async move {
+                let rows = store.connections_of(&ctx, &integration).await?;
+                Ok(Arc::new(rows.into_iter().map(|row| Held { row, record: OnceLock::new() }).collect::<Vec<_>>()))
+            })
+        };
+        let held = self.loads.join((ticket, key.clone()), load).await?;
+        self.connections.put(key, held.clone(), now, ticket);
         Ok(held)
     }
 
@@ -327,8 +342,9 @@ impl Vault {
     }
 
     async fn unwrap_dek(&self, ctx: &TenantCtx, row: &DekRow) -> Result<Secret, VaultError> {
+        let ticket = self.deks.ticket();
         let dek = self.kek.unwrap(&dek_aad(ctx.tenant(), &row.id), &row.wrapped).await?;
-        self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us());
+        self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us(), ticket);
         Ok(dek)
     }
 }

@@ -11,7 +11,9 @@ use super::args;
 use crate::client_config::{Route, write};
 use crate::failure::Hinted;
 use crate::out;
-use crate::settings::Settings;
+use crate::settings::{Database, Settings};
+
+const URL: &str = "MCP__STORAGE__DATABASE_URL";
 
 pub(super) fn run(app: &App, settings: &Settings, folder: &Path, command: &args::ClientConfig) -> anyhow::Result<()> {
     let route = match &command.stdio {
@@ -46,9 +48,24 @@ pub(super) fn run(app: &App, settings: &Settings, folder: &Path, command: &args:
 /// What the server must know and the client does not pass on: a client starts it in a folder and an environment of the
 /// client's choosing. Paths only; the key itself stays in its file.
 fn environment(settings: &Settings) -> anyhow::Result<BTreeMap<String, String>> {
-    let database = std::path::absolute(&settings.database)?;
     let mut environment = BTreeMap::new();
-    environment.insert("MCP__STORAGE__DATABASE_URL".to_owned(), format!("sqlite:{}", database.display()));
+    match &settings.database {
+        Database::Sqlite(path) => {
+            let url = format!("sqlite:{}", std::path::absolute(path)?.display());
+            environment.insert(URL.to_owned(), url);
+        }
+        // Its URL holds a password. In `server.toml` the server finds it by itself.
+        #[cfg(feature = "postgres")]
+        Database::Postgres(_) => {
+            let file = format!("{URL}_FILE");
+            if let Some(path) = std::env::var_os(&file) {
+                environment.insert(file, std::path::absolute(path)?.display().to_string());
+            } else if std::env::var_os(URL).is_some() {
+                let message = format!("{URL} holds a password, which does not belong into a client's configuration");
+                bail!(Hinted::new(message, format!("put the URL into a file, and its path into {file}")));
+            }
+        }
+    }
     if let Some(kek) = &settings.kek_file {
         environment.insert("MCP__VAULT__KEK_FILE".to_owned(), std::path::absolute(kek)?.display().to_string());
     }

@@ -2,6 +2,7 @@
 //! Settings: `config/server.toml`, then the environment (`MCP__SECTION__KEY`, or `…_FILE` with the path of a file that
 //! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
 
+mod database;
 mod integrations;
 mod reader;
 mod source;
@@ -23,6 +24,7 @@ use url::Url;
 
 use crate::egress::Egress;
 use crate::log::Format;
+pub use database::Database;
 use reader::Reader;
 
 /// Everything an owner can set, with its defaults resolved.
@@ -42,8 +44,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
-    /// The database file.
-    pub database: PathBuf,
+    /// Where the store is.
+    pub database: Database,
     /// Whether `serve` and `stdio` apply missing migrations.
     pub migrate: bool,
     /// The key-encryption key's file.
@@ -227,20 +229,12 @@ fn rate(reader: &mut Reader<'_>) -> Option<Rate> {
     (per_minute > 0).then(|| Rate::per_minute(per_minute, burst))
 }
 
-fn database(reader: &mut Reader<'_>, app: &App) -> PathBuf {
+fn database(reader: &mut Reader<'_>, app: &App) -> Database {
     let path = "storage.database_url";
-    let default = || PathBuf::from(format!("data/{}.db", app.name()));
+    let default = || Database::Sqlite(PathBuf::from(format!("data/{}.db", app.name())));
     let Some((url, source)) = reader.sourced_text(path) else { return default() };
-    match url.strip_prefix("sqlite:") {
-        Some(file) if !file.is_empty() => PathBuf::from(file.strip_prefix("//").unwrap_or(file)),
-        _ => {
-            reader.problem(
-                path,
-                &source,
-                "not a database this build knows",
-                "give sqlite:PATH, for example sqlite:data/server.db",
-            );
-            default()
-        }
-    }
+    Database::parse(&url).unwrap_or_else(|(what, remedy)| {
+        reader.problem(path, &source, what, remedy);
+        default()
+    })
 }

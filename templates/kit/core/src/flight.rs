@@ -1,6 +1,7 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! Single flight: of all that want the same thing done at one moment, one does it and the others wait for that. The work is
-//! spawned, so a caller that is cancelled takes nothing with it, and its entry goes when it ends however it ends.
+//! Single flight: of all that want the same thing done at one moment, one does it and the others wait for that. An entry
+//! goes when its work ends, however it ends. Work that must not be lost is spawned, so that a caller who is cancelled takes
+//! nothing with it.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -27,16 +28,30 @@ impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + Sync + 'static> Fl
         self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Joins the work for `key`, starting it with `work` if there is none.
-    pub(crate) fn join(
+    /// Joins the work for `key`, starting it with `work` if there is none. It goes on for as long as somebody waits.
+    pub(crate) fn join(self: &Arc<Self>, key: K, work: impl FnOnce() -> BoxFuture<'static, T>) -> Flight<T> {
+        self.board(key, work).0
+    }
+
+    /// The same; it goes on to its end, whether somebody waits or not.
+    pub(crate) fn launch(
         self: &Arc<Self>,
         key: K,
         spawn: &dyn Spawn,
         work: impl FnOnce() -> BoxFuture<'static, T>,
     ) -> Flight<T> {
+        let (flight, first) = self.board(key, work);
+        if first {
+            spawn.spawn(flight.clone().map(drop).boxed());
+        }
+        flight
+    }
+
+    /// The work for `key`, and whether it begins with this.
+    fn board(self: &Arc<Self>, key: K, work: impl FnOnce() -> BoxFuture<'static, T>) -> (Flight<T>, bool) {
         let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(flight) = running.get(&key) {
-            return flight.clone();
+            return (flight.clone(), false);
         }
         let (landing, work) = (Landing { flights: self.clone(), key: key.clone() }, work());
         let flight = async move {
@@ -45,9 +60,7 @@ impl<K: Hash + Eq + Clone + Send + 'static, T: Clone + Send + Sync + 'static> Fl
         };
         let flight = flight.boxed().shared();
         running.insert(key, flight.clone());
-        drop(running);
-        spawn.spawn(flight.clone().map(drop).boxed());
-        flight
+        (flight, true)
     }
 }
 
