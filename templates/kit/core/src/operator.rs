@@ -4,8 +4,10 @@
 
 mod app;
 mod connection;
+mod export;
 
 pub use connection::{NewConnection, SecretForm};
+pub use export::TenantExport;
 
 use std::fmt;
 use std::sync::Arc;

@@ -31,7 +31,7 @@ pub(super) enum Command {
     /// Serve a local client over standard input and output
     #[cfg(feature = "stdio")]
     Stdio(Stdio),
-    /// Add, list, suspend, resume and delete tenants
+    /// Add, list, suspend, resume, export and delete tenants
     #[command(subcommand)]
     Tenant(Tenant),
     /// Create, list and revoke the API keys of a tenant
@@ -104,6 +104,11 @@ pub(super) enum Tenant {
     },
     /// Accept a suspended tenant's calls again
     Resume {
+        /// Its name
+        tenant: String,
+    },
+    /// Print what is stored of a tenant as JSON, without secrets
+    Export {
         /// Its name
         tenant: String,
     },

@@ -47,6 +47,7 @@ pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
             operator.tenant_state(&tenant, TenantState::Active).await?;
             out::note(&format!("resumed tenant `{tenant}`; every replica follows within 15 s"));
         }
+        Tenant::Export { tenant } => out::json(&operator.tenant_export(&tenant).await?),
         Tenant::Delete { tenant, confirm } => {
             if tenant != confirm {
                 let hint = format!("to destroy its keys for ever, give `--confirm {tenant}`");
