@@ -177,6 +177,10 @@ impl Answers {
 pub fn settings_of(shape: &str) -> &'static [Setting] {
     match shape {
         "api-key" => catalog::API_KEY_SETTINGS,
+        "oauth2-refresh" => catalog::OAUTH2_REFRESH_SETTINGS,
+        "system-user" => catalog::SYSTEM_USER_SETTINGS,
+        "lwa-profile" => catalog::LWA_PROFILE_SETTINGS,
+        "restli" => catalog::RESTLI_SETTINGS,
         _ => &[],
     }
 }
@@ -207,17 +211,38 @@ fn custom(api: &str, shape: Option<&str>, set: &mut BTreeMap<String, String>) ->
 
 fn check_setting(setting: &Setting, value: &str) -> Result<(), Failure> {
     let text = !value.chars().any(char::is_control) && value.is_ascii() && value.len() <= 200;
+    let is_url = || {
+        url::Url::parse(value).is_ok_and(|url| {
+            url.scheme() == "https"
+                && url.host_str().is_some_and(|host| host.contains('.'))
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty()
+                && url.password().is_none()
+        })
+    };
+    let is_param = || {
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        (1..=64).contains(&value.len()) && value.bytes().all(letter)
+    };
+    let choices;
     let (fits, wanted) = match setting.kind {
-        Kind::Url => {
-            let fits = url::Url::parse(value).is_ok_and(|url| {
-                url.scheme() == "https"
-                    && url.host_str().is_some_and(|host| host.contains('.'))
-                    && url.query().is_none()
-                    && url.fragment().is_none()
-                    && url.username().is_empty()
-                    && url.password().is_none()
-            });
-            (fits && text, "an https:// URL without query, such as https://api.acme.com")
+        Kind::Url => (is_url() && text, "an https:// URL without query, such as https://api.acme.com"),
+        Kind::OptionalUrl => (value.is_empty() || is_url() && text, "an https:// URL without query, or nothing"),
+        Kind::Param => (is_param(), "the name of a query parameter, such as exchange_token"),
+        Kind::OptionalParam => (value.is_empty() || is_param(), "the name of a query parameter, or nothing"),
+        Kind::Words => {
+            let one = value.split_whitespace().collect::<Vec<_>>().join(" ");
+            (text && one == value, "names separated by single spaces, or nothing")
+        }
+        Kind::Choice(known) => {
+            choices = format!("one of: {}", known.join(", "));
+            (known.contains(&value), choices.as_str())
+        }
+        Kind::Month => {
+            let month = value.get(4..).and_then(|month| month.parse::<u8>().ok());
+            let digits = value.len() == 6 && value.bytes().all(|byte| byte.is_ascii_digit());
+            (digits && month.is_some_and(|month| (1..=12).contains(&month)), "a month such as 202607")
         }
         Kind::Header => {
             let token = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

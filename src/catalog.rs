@@ -17,8 +17,13 @@ pub const PROVIDERS: &[Item] =
     &[Item { id: "notion", summary: "Notion: search, pages, text; an internal integration token" }];
 
 /// How an API of one's own can authenticate.
-pub const SHAPES: &[Item] =
-    &[Item { id: "api-key", summary: "A key in a header, made by the tenant at the API's own site" }];
+pub const SHAPES: &[Item] = &[
+    Item { id: "api-key", summary: "A key in a header, made by the tenant at the API's own site" },
+    Item { id: "oauth2-refresh", summary: "OAuth 2: access tokens that end, renewed with a refresh token" },
+    Item { id: "system-user", summary: "A token that an administrator makes for a machine, as at Meta" },
+    Item { id: "lwa-profile", summary: "Login With Amazon: OAuth 2, and a profile that each request names" },
+    Item { id: "restli", summary: "OAuth 2 and the encoding of Rest.li, as at LinkedIn" },
+];
 
 /// Places to deploy to.
 pub const TARGETS: &[Item] =
@@ -60,6 +65,18 @@ pub enum Kind {
     Path,
     /// Visible characters and spaces.
     Text,
+    /// The same as `Url`, or nothing.
+    OptionalUrl,
+    /// The name of a query parameter.
+    Param,
+    /// The same, or nothing.
+    OptionalParam,
+    /// Names separated by spaces, or nothing.
+    Words,
+    /// One of these.
+    Choice(&'static [&'static str]),
+    /// A month, as `YYYYMM`.
+    Month,
 }
 
 /// The settings of a custom API of the shape `api-key`. The default host is one that nobody can own; `config check` of
@@ -74,6 +91,125 @@ pub const API_KEY_SETTINGS: &[Setting] = &[
     Setting { key: "collection", summary: "path of the collection to read", kind: Kind::Path, default: "/v1/items" },
     Setting { key: "header", summary: "header that carries the key", kind: Kind::Header, default: "Authorization" },
     Setting { key: "prefix", summary: "what stands before the key", kind: Kind::Text, default: "Bearer " },
+];
+
+const BASE_URL: Setting = Setting {
+    key: "base_url",
+    summary: "scheme and host of the API",
+    kind: Kind::Url,
+    default: "https://{api}.example",
+};
+const COLLECTION: Setting =
+    Setting { key: "collection", summary: "path of the collection to read", kind: Kind::Path, default: "/v1/items" };
+const AUTHORIZE_URL: Setting = Setting {
+    key: "authorize_url",
+    summary: "page where a person consents",
+    kind: Kind::Url,
+    default: "https://{api}.example/oauth/authorize",
+};
+const TOKEN_URL: Setting = Setting {
+    key: "token_url",
+    summary: "where codes and refresh tokens are exchanged",
+    kind: Kind::Url,
+    default: "https://{api}.example/oauth/token",
+};
+const SCOPES: Setting =
+    Setting { key: "scopes", summary: "scopes to ask for, separated by spaces", kind: Kind::Words, default: "" };
+const TOKEN_HEADER: Setting =
+    Setting { key: "header", summary: "header that carries the token", kind: Kind::Header, default: "Authorization" };
+const TOKEN_PREFIX: Setting =
+    Setting { key: "prefix", summary: "what stands before the token", kind: Kind::Text, default: "Bearer " };
+
+/// The settings of a custom API of the shape `oauth2-refresh`.
+pub const OAUTH2_REFRESH_SETTINGS: &[Setting] = &[
+    BASE_URL,
+    COLLECTION,
+    AUTHORIZE_URL,
+    TOKEN_URL,
+    SCOPES,
+    Setting {
+        key: "client_auth",
+        summary: "how the app proves itself at the token endpoint",
+        kind: Kind::Choice(&["body-form", "body-json", "basic-form", "basic-json"]),
+        default: "body-form",
+    },
+    Setting {
+        key: "pkce",
+        summary: "whether consents are bound by PKCE",
+        kind: Kind::Choice(&["yes", "no"]),
+        default: "yes",
+    },
+    Setting {
+        key: "refresh_life",
+        summary: "how long a refresh token lives",
+        kind: Kind::Choice(&["endless", "idle", "sliding", "absolute"]),
+        default: "endless",
+    },
+    TOKEN_HEADER,
+    TOKEN_PREFIX,
+];
+
+/// The settings of a custom API of the shape `system-user`.
+pub const SYSTEM_USER_SETTINGS: &[Setting] = &[
+    BASE_URL,
+    COLLECTION,
+    TOKEN_HEADER,
+    TOKEN_PREFIX,
+    Setting {
+        key: "proof_param",
+        summary: "query parameter with the proof of the app's secret; empty for none",
+        kind: Kind::OptionalParam,
+        default: "",
+    },
+    Setting {
+        key: "exchange_url",
+        summary: "where a token is exchanged for the next; empty if tokens do not end",
+        kind: Kind::OptionalUrl,
+        default: "",
+    },
+    Setting {
+        key: "token_param",
+        summary: "query parameter that carries the token to be exchanged",
+        kind: Kind::Param,
+        default: "exchange_token",
+    },
+];
+
+/// The settings of a custom API of the shape `lwa-profile`.
+pub const LWA_PROFILE_SETTINGS: &[Setting] = &[
+    BASE_URL,
+    COLLECTION,
+    AUTHORIZE_URL,
+    TOKEN_URL,
+    SCOPES,
+    Setting {
+        key: "client_id_header",
+        summary: "header with the app's client id",
+        kind: Kind::Header,
+        default: "Amazon-Advertising-API-ClientId",
+    },
+    Setting {
+        key: "profile_header",
+        summary: "header with the profile",
+        kind: Kind::Header,
+        default: "Amazon-Advertising-API-Scope",
+    },
+    Setting {
+        key: "profiles_path",
+        summary: "path that lists the profiles",
+        kind: Kind::Path,
+        default: "/v2/profiles",
+    },
+];
+
+/// The settings of a custom API of the shape `restli`.
+pub const RESTLI_SETTINGS: &[Setting] = &[
+    BASE_URL,
+    Setting { default: "/rest/items", ..COLLECTION },
+    AUTHORIZE_URL,
+    TOKEN_URL,
+    SCOPES,
+    Setting { key: "version", summary: "version of the API", kind: Kind::Month, default: "202607" },
 ];
 
 /// A file of the project that is not part of an integration.

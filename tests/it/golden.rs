@@ -69,13 +69,38 @@ fn a_custom_api_is_as_recorded() {
 }
 
 #[test]
+fn a_custom_api_behind_oauth_is_as_recorded() {
+    check("custom-oauth");
+}
+
+#[test]
+fn a_custom_api_with_a_system_users_token_is_as_recorded() {
+    check("custom-system-user");
+}
+
+#[test]
+fn a_custom_api_whose_tokens_are_exchanged_is_as_recorded() {
+    check("custom-graph");
+}
+
+#[test]
+fn a_custom_api_with_profiles_is_as_recorded() {
+    check("custom-lwa");
+}
+
+#[test]
+fn a_custom_api_that_speaks_restli_is_as_recorded() {
+    check("custom-restli");
+}
+
+#[test]
 fn a_project_with_everything_is_as_recorded() {
     check("zz-everything");
 }
 
 #[test]
 fn every_preset_is_recorded() {
-    assert_eq!(PRESETS.len(), 5, "add a test for the new preset above");
+    assert_eq!(PRESETS.len(), 10, "add a test for the new preset above");
 }
 
 #[test]

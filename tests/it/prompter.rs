@@ -70,6 +70,7 @@ impl Prompter for Script {
 
 const UPSTREAMS: &str = "which upstreams? (space chooses, enter goes on)";
 const API: &str = "what is your API called?";
+const AUTH: &str = "how does it authenticate?";
 const TRANSPORT: &str = "how do clients reach the server?";
 const DEPLOY: &str = "where will it run? (none is fine for now)";
 
@@ -101,17 +102,21 @@ fn a_provider_takes_three_questions_in_this_order() {
     assert_eq!(raw, expected);
 }
 
-/// With one shape in the catalogue, how the API authenticates is no question; with more it is the fifth.
 #[test]
 fn an_api_of_ones_own_takes_five_questions_at_most() {
-    let script = [Answer::Several(&[0, 1]), Answer::Text("acme-crm"), Answer::Select(0), Answer::Several(&[])];
+    let script = [
+        Answer::Several(&[0, 1]),
+        Answer::Text("acme-crm"),
+        Answer::Select(1),
+        Answer::Select(0),
+        Answer::Several(&[]),
+    ];
     let (raw, questions) = ask(&["acme"], &[], script);
-    assert_eq!(questions, [UPSTREAMS, API, TRANSPORT, DEPLOY]);
-    assert!(questions.len() <= 5);
+    assert_eq!(questions, [UPSTREAMS, API, AUTH, TRANSPORT, DEPLOY]);
     let expected = Raw {
         integrations: texts(&["notion"]),
         api: Some("acme-crm".to_owned()),
-        auth: Some("api-key".to_owned()),
+        auth: Some("oauth2-refresh".to_owned()),
         transport: Some("both".to_owned()),
         deploy: texts(&[]),
         ..Raw::default()
@@ -121,12 +126,18 @@ fn an_api_of_ones_own_takes_five_questions_at_most() {
 
 #[test]
 fn a_name_that_does_not_fit_is_asked_for_again_with_one_that_does() {
-    let script =
-        [Answer::Several(&[1]), Answer::Text("Acme"), Answer::Text("acme"), Answer::Select(0), Answer::Several(&[])];
+    let script = [
+        Answer::Several(&[1]),
+        Answer::Text("Acme"),
+        Answer::Text("acme"),
+        Answer::Select(0),
+        Answer::Select(0),
+        Answer::Several(&[]),
+    ];
     let (raw, questions) = ask(&["acme"], &[], script);
     let message = "`Acme` is not a name for an integration: lower-case letters, digits and single hyphens, a letter \
                    first, at most 32; try `acme`";
-    assert_eq!(questions, [UPSTREAMS, API, message, API, TRANSPORT, DEPLOY]);
+    assert_eq!(questions, [UPSTREAMS, API, message, API, AUTH, TRANSPORT, DEPLOY]);
     assert_eq!(raw.api.as_deref(), Some("acme"));
 }
 

@@ -62,6 +62,10 @@ fn an_api_of_ones_own_is_asked_for_until_its_name_fits() {
     press(&mut session, &"\u{7f}".repeat("Acme CRM".len()));
     press(&mut session, "shop\r");
 
+    session.exp_string("how does it authenticate?").unwrap();
+    session.exp_string("restli").unwrap();
+    press(&mut session, "\r");
+
     session.exp_string("how do clients reach the server?").unwrap();
     session.exp_string("stdio only").unwrap();
     press(&mut session, &format!("{DOWN}\r"));

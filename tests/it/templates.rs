@@ -390,6 +390,26 @@ fn free_text_stays_data_in_every_file() {
     }
 }
 
+#[test]
+fn free_text_stays_data_in_every_shape() {
+    let settings = [
+        ("oauth2-refresh", "prefix"),
+        ("oauth2-refresh", "scopes"),
+        ("system-user", "prefix"),
+        ("lwa-profile", "scopes"),
+        ("restli", "scopes"),
+    ];
+    for (shape, key) in settings {
+        for text in ["\";panic!();//", "\\", "''", "{{{", "#", "{}", "${HOME}", "*/"] {
+            let set = format!("{key}={text}");
+            let tree = rendered::tree("acme-ads", &["--api", "crm", "--auth", shape, "--set", &set]);
+            mcpkit::validate::validate(&tree).unwrap();
+            let provider = self::text(&tree, "src/integrations/crm/provider.rs");
+            assert!(provider.contains(&format!("{text:?}")), "{shape} {set}: {provider}");
+        }
+    }
+}
+
 /// The text constants of a file.
 fn literals(file: &syn::File) -> Vec<String> {
     let value = |item: &syn::Item| match item {

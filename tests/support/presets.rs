@@ -12,6 +12,40 @@ pub const PRESETS: &[Preset] = &[
     Preset { name: "notion-http", flags: &["--integration", "notion", "--transport", "http", "--deploy", "compose"] },
     Preset { name: "notion-stdio", flags: &["--integration", "notion", "--transport", "stdio"] },
     Preset { name: "custom-api", flags: &["--api", "acme-crm", "--auth", "api-key", "--transport", "both"] },
+    Preset { name: "custom-oauth", flags: &["--api", "acme-ads", "--auth", "oauth2-refresh", "--transport", "http"] },
+    Preset {
+        name: "custom-system-user",
+        flags: &["--api", "acme-bot", "--auth", "system-user", "--transport", "http"],
+    },
+    Preset {
+        name: "custom-graph",
+        flags: &[
+            "--api",
+            "acme-social",
+            "--auth",
+            "system-user",
+            "--set",
+            "proof_param=appsecret_proof",
+            "--set",
+            "exchange_url=https://graph.acme.example.com/oauth/access_token",
+            "--transport",
+            "stdio",
+        ],
+    },
+    Preset { name: "custom-lwa", flags: &["--api", "acme-shop", "--auth", "lwa-profile", "--transport", "http"] },
+    Preset {
+        name: "custom-restli",
+        flags: &[
+            "--api",
+            "acme-jobs",
+            "--auth",
+            "restli",
+            "--set",
+            "scopes=r_ads r_ads_reporting",
+            "--transport",
+            "http",
+        ],
+    },
     Preset {
         name: "zz-everything",
         flags: &[

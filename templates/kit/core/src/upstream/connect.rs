@@ -169,8 +169,9 @@ impl Connector {
                 .append_pair("client_id", &app.client_id)
                 .append_pair("redirect_uri", redirect_uri)
                 .append_pair("state", &state);
-            if !oauth.scopes.is_empty() {
-                query.append_pair("scope", &oauth.scopes.join(oauth.scope_separator));
+            let scopes: Vec<&str> = oauth.scopes.split_whitespace().collect();
+            if !scopes.is_empty() {
+                query.append_pair("scope", &scopes.join(oauth.scope_separator));
             }
             if oauth.pkce {
                 let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
@@ -232,9 +233,9 @@ impl Connector {
         if let Some(granted) = &answer.scopes {
             let missing: Vec<String> = oauth
                 .scopes
-                .iter()
-                .filter(|scope| !granted.iter().any(|one| one == *scope))
-                .map(|scope| (*scope).to_owned())
+                .split_whitespace()
+                .filter(|scope| !granted.iter().any(|one| one == scope))
+                .map(str::to_owned)
                 .collect();
             if !missing.is_empty() {
                 return Err(ConnectError::MissingScopes(missing));

@@ -13,7 +13,7 @@ pub mod provider;
 pub mod refresh;
 pub mod request;
 pub mod sandbox;
-pub(crate) mod sign;
+pub mod sign;
 pub mod sweep;
 pub mod throttle;
 pub mod token;

@@ -50,8 +50,8 @@ pub struct OAuth {
     pub client_auth: ClientAuth,
     /// Whether the consent is bound to us by PKCE (RFC 7636, S256).
     pub pkce: bool,
-    /// Scopes to ask for.
-    pub scopes: &'static [&'static str],
+    /// Scopes to ask for, separated by spaces.
+    pub scopes: &'static str,
     /// What stands between two scopes in a request.
     pub scope_separator: &'static str,
     /// Further parameters of the authorize URL.
@@ -74,7 +74,7 @@ impl OAuth {
         revoke_url: None,
         client_auth: ClientAuth::BodyForm,
         pkce: true,
-        scopes: &[],
+        scopes: "",
         scope_separator: " ",
         authorize_params: &[],
         exchange_params: &[],

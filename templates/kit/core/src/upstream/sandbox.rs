@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::json;
 use url::form_urlencoded;
 
-use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, SendError};
+use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendError};
 use crate::registry::Registry;
 use crate::secret::Secret;
 
@@ -103,6 +103,11 @@ impl TokenServer {
         Seed { secret: Secret::from(FIRST_REFRESH_TOKEN), app, region: None, target: None }
     }
 
+    /// Whether `request` asks for tokens.
+    pub fn is_asked(&self, request: &HttpRequest) -> bool {
+        request.method == Method::Post && params(request).contains_key("grant_type")
+    }
+
     /// Whether `access` is a token that this server gave and has not replaced.
     pub fn knows(&self, access: &str) -> bool {
         let families = self.families.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +182,6 @@ fn params(request: &HttpRequest) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::Method;
     use serde_json::Value;
 
     fn refresh(server: &TokenServer, token: &str) -> Value {
