@@ -55,8 +55,33 @@ fn a_project_with_everything_builds_lints_and_passes_its_tests() {
 }
 
 #[test]
+fn a_custom_api_behind_oauth_builds_lints_and_passes_its_tests() {
+    holds(preset("custom-oauth"));
+}
+
+#[test]
+fn a_custom_api_with_a_system_users_token_builds_lints_and_passes_its_tests() {
+    holds(preset("custom-system-user"));
+}
+
+#[test]
+fn a_custom_api_whose_tokens_are_exchanged_builds_lints_and_passes_its_tests() {
+    holds(preset("custom-graph"));
+}
+
+#[test]
+fn a_custom_api_with_profiles_builds_lints_and_passes_its_tests() {
+    holds(preset("custom-lwa"));
+}
+
+#[test]
+fn a_custom_api_that_speaks_restli_builds_lints_and_passes_its_tests() {
+    holds(preset("custom-restli"));
+}
+
+#[test]
 fn every_preset_is_in_the_matrix() {
-    assert_eq!(PRESETS.len(), 5, "add a test for the new preset above");
+    assert_eq!(PRESETS.len(), 10, "add a test for the new preset above");
 }
 
 #[test]

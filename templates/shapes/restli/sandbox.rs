@@ -44,7 +44,7 @@ impl Sandbox for ApiSandbox {
                 Some(query) => search(&query),
                 None => no(400, "the query cannot be read"),
             },
-            (Some("get"), id) => match items().into_iter().find(|item| item["id"].to_string() == id) {
+            (Some("get"), id) => match items().into_iter().find(|item| item["id"].as_u64() == id.parse().ok()) {
                 Some(item) => HttpResponse::json(200, &item),
                 None => no(404, "no such item"),
             },
