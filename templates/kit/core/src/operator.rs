@@ -2,6 +2,8 @@
 //! What the operator does: tenants, keys, connections. The command line, and later the admin API and the Worker, call
 //! these functions; none of them has rules of its own.
 
+mod vault;
+
 use std::fmt;
 use std::sync::Arc;
 

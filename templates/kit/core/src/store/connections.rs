@@ -109,14 +109,16 @@ impl Store {
         row.map(|row| Columns::of(row).number()).transpose()
     }
 
-    /// Writes `row` if the connection still has version `old` (`None`: does not exist). Says whether it did.
+    /// Writes `row` if the connection still has version `old` (`None`: does not exist), and if its data key `dek_id` is
+    /// still there: a record sealed under a key that was dropped meanwhile would be lost. Says whether it did.
     pub(crate) async fn put_connection(
         &self,
         ctx: &TenantCtx,
         row: &ConnectionRow,
         old: Option<i64>,
+        dek_id: &str,
     ) -> Result<bool, SqlError> {
-        let values: [Val; 9] = [
+        let values: [Val; 10] = [
             ctx.tenant().as_str().into(),
             row.integration.as_str().into(),
             row.account.as_str().into(),
@@ -126,14 +128,44 @@ impl Store {
             row.version.into(),
             row.changed_ms.into(),
             old.unwrap_or(-1).into(),
+            dek_id.into(),
         ];
         let sql = "INSERT INTO connections \
                    (tenant_id, integration, account, state, reason, sealed, version, changed_ms) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                   SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE EXISTS \
+                   (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $10 AND wrapped IS NOT NULL) \
                    ON CONFLICT (tenant_id, integration, account) DO UPDATE SET \
                    state = excluded.state, reason = excluded.reason, sealed = excluded.sealed, \
                    version = excluded.version, changed_ms = excluded.changed_ms \
                    WHERE connections.version = $9 RETURNING version";
+        Ok(!self.query(sql, &values).await?.is_empty())
+    }
+
+    /// Gives the very credential that `row` holds another sealed text and version, if its data key `dek_id` is still
+    /// there; a newer credential is left alone. Says whether it did.
+    pub(crate) async fn reseal_connection(
+        &self,
+        ctx: &TenantCtx,
+        row: &ConnectionRow,
+        sealed: &str,
+        version: i64,
+        dek_id: &str,
+        now: i64,
+    ) -> Result<bool, SqlError> {
+        let values: [Val; 8] = [
+            ctx.tenant().as_str().into(),
+            row.integration.as_str().into(),
+            row.account.as_str().into(),
+            row.version.into(),
+            sealed.into(),
+            version.into(),
+            now.into(),
+            dek_id.into(),
+        ];
+        let sql = "UPDATE connections SET sealed = $5, version = $6, changed_ms = $7 \
+                   WHERE tenant_id = $1 AND integration = $2 AND account = $3 AND version = $4 AND EXISTS \
+                   (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $8 AND wrapped IS NOT NULL) \
+                   RETURNING version";
         Ok(!self.query(sql, &values).await?.is_empty())
     }
 

@@ -4,6 +4,7 @@
 
 pub mod connections;
 pub mod deks;
+pub mod keks;
 pub mod keys;
 pub mod meta;
 pub mod migrate;

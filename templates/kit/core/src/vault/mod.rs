@@ -9,31 +9,36 @@
 //! authenticated with it. Rows moved or swapped in the database do not open, nor does an older record put into a newer
 //! row. A whole old row with its own version does: whoever can write the database can roll a connection back, not read
 //! or move it. There is no fallback credential and no default tenant.
+//!
+//! There may be several KEKs, of which the primary wraps: replacing it re-wraps one small row a tenant ([`rewrap`]) and
+//! touches no record. Replacing a data key re-seals the records of its tenant ([`reseal`]).
 
 pub mod credential;
+mod deks;
 pub mod kek;
+mod reseal;
+pub(crate) mod rewrap;
 pub mod sealed;
 pub mod server_keys;
 
 pub use credential::Credential;
+pub use reseal::Resealed;
+pub use rewrap::{KekStatus, Rewrapped};
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::inbound::{MAX_STALENESS_US, TenantCtx};
 use crate::ports::{Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlError};
-use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState};
-use crate::store::deks::DekRow;
 use crate::tenant::{Account, TenantId};
+use deks::OpenDeks;
 use sealed::{Context, OpenError, Record};
 
-/// An unwrapped data key is kept this long. Longer survives an outage of a remote KEK, shorter leaves less in memory.
-const DEK_MAX_AGE_US: i64 = 600_000_000;
-const MAX_CACHED_DEKS: usize = 4_096;
 const MAX_CACHED_CONNECTIONS: usize = 10_000;
 
 /// Why the vault did not open or seal.
@@ -47,6 +52,10 @@ pub enum VaultError {
     Shredded,
     /// Somebody else changed the connection at the same moment.
     Conflict,
+    /// A key is wrapped by a key-encryption key that is not loaded.
+    NotLoaded,
+    /// The keeper of the key-encryption key says no.
+    Denied,
     /// The store or the key-encryption key does not answer.
     Unavailable,
     /// The operating system gave no randomness.
@@ -60,6 +69,8 @@ impl fmt::Display for VaultError {
             Self::Rejected => "the sealed record does not open",
             Self::Shredded => "the tenant's keys were destroyed",
             Self::Conflict => "the connection was changed at the same moment",
+            Self::NotLoaded => "a key is wrapped by a key-encryption key that is not loaded",
+            Self::Denied => "the key-encryption key may not be used by this server",
             Self::Unavailable => "the store or the key-encryption key does not answer",
             Self::NoRandomness => "the operating system gave no randomness",
         })
@@ -84,6 +95,8 @@ impl From<KeyWrapError> for VaultError {
     fn from(error: KeyWrapError) -> Self {
         match error {
             KeyWrapError::Rejected => Self::Rejected,
+            KeyWrapError::NotLoaded => Self::NotLoaded,
+            KeyWrapError::Denied => Self::Denied,
             KeyWrapError::Unavailable => Self::Unavailable,
         }
     }
@@ -102,20 +115,27 @@ pub struct Vault {
     kek: Arc<dyn KeyWrap>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    deks: Cache<(TenantId, String), Secret>,
+    deks: OpenDeks,
     connections: Cache<(TenantId, String), Arc<Vec<Held>>>,
     opened: AtomicU64,
 }
 
 impl Vault {
-    /// A vault over `store` whose data keys are wrapped by `kek`.
-    pub fn new(store: Arc<Store>, kek: Arc<dyn KeyWrap>, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+    /// A vault over `store` whose data keys are wrapped by `kek`. While that cannot be reached, a data key that was opened
+    /// is used for `grace`.
+    pub fn new(
+        store: Arc<Store>,
+        kek: Arc<dyn KeyWrap>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        grace: Duration,
+    ) -> Self {
         Self {
             store,
             kek,
             clock,
             rng,
-            deks: Cache::new(MAX_CACHED_DEKS, DEK_MAX_AGE_US),
+            deks: OpenDeks::new(grace),
             connections: Cache::new(MAX_CACHED_CONNECTIONS, MAX_STALENESS_US),
             opened: AtomicU64::new(0),
         }
@@ -195,7 +215,7 @@ impl Vault {
             version,
             changed_ms: now,
         };
-        let stored = self.store.put_connection(ctx, &new, old).await?;
+        let stored = self.store.put_connection(ctx, &new, old, &row.id).await?;
         self.forget(ctx);
         if stored { Ok(()) } else { Err(VaultError::Conflict) }
     }
@@ -216,35 +236,6 @@ impl Vault {
     /// Forgets the tenant's connections and its data keys: it is being shredded.
     pub(crate) fn forget_keys(&self, ctx: &TenantCtx, dek_ids: &[String]) {
         self.forget(ctx);
-        self.deks.forget(|(tenant, id), _| tenant == ctx.tenant() && dek_ids.contains(id));
+        self.deks.forget(ctx.tenant(), dek_ids);
     }
-
-    /// A new wrapped data key for a tenant that is about to exist.
-    pub(crate) async fn new_dek(&self, tenant: &TenantId) -> Result<DekRow, VaultError> {
-        let id = format!("dek{}", crate::token::random(&*self.rng, 16)?);
-        let mut bytes = vec![0_u8; 32];
-        self.rng.fill(&mut bytes)?;
-        let dek = Secret::new(bytes);
-        let wrapped = self.kek.wrap(&dek_aad(tenant, &id), &dek).await?;
-        Ok(DekRow { id, kek_id: self.kek.id().to_owned(), wrapped })
-    }
-
-    async fn dek(&self, ctx: &TenantCtx, id: &str) -> Result<Secret, VaultError> {
-        if let Some(dek) = self.deks.get(&(ctx.tenant().clone(), id.to_owned()), self.clock.monotonic_us()) {
-            return Ok(dek);
-        }
-        let row = self.store.dek(ctx, id).await?.ok_or(VaultError::Rejected)?;
-        self.unwrap_dek(ctx, &row).await
-    }
-
-    async fn unwrap_dek(&self, ctx: &TenantCtx, row: &DekRow) -> Result<Secret, VaultError> {
-        let dek = self.kek.unwrap(&dek_aad(ctx.tenant(), &row.id), &row.wrapped).await?;
-        self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us());
-        Ok(dek)
-    }
-}
-
-/// Binds a wrapped data key to its tenant and its id.
-fn dek_aad(tenant: &TenantId, dek_id: &str) -> Vec<u8> {
-    sealed::length_prefixed(&[b"mk-dek", tenant.as_str().as_bytes(), dek_id.as_bytes()])
 }

@@ -5,6 +5,9 @@
 mod integrations;
 mod reader;
 mod source;
+mod vault;
+
+pub use vault::{KekSource, VaultSettings};
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -44,8 +47,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// Whether `serve` and `stdio` apply missing migrations.
     pub migrate: bool,
-    /// The key-encryption key's file.
-    pub kek_file: Option<PathBuf>,
+    /// The key-encryption keys.
+    pub vault: VaultSettings,
     /// After SIGTERM the server still accepts for this long: load balancers need a moment to look away.
     pub grace: Duration,
     /// Then calls in flight may take this long.
@@ -126,7 +129,7 @@ impl Settings {
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
-            kek_file: reader.text("vault.kek_file").map(PathBuf::from),
+            vault: vault::read(&mut reader, bind, &environment),
             grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
             drain: Duration::from_millis(reader.count("shutdown.drain_ms", 0..=3_600_000, 25_000)),
             log_level: reader
