@@ -20,7 +20,7 @@ use kit::limit::Rate;
 use kit::pipeline::Bounds;
 use kit::ports::{BoxFuture, HttpSend, SendError};
 use kit::prelude::*;
-use kit::vault::kek::LocalKek;
+use kit::vault::kek::LocalKeks;
 use kit_native::clock::{SystemClock, SystemRng, TokioTime};
 use kit_native::http::{Http, PATH, listen};
 use kit_native::log::{Format, LogTelemetry};
@@ -80,7 +80,7 @@ async fn main() -> anyhow::Result<()> {
         spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
         sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
-        kek: Arc::new(LocalKek::parse(kek.as_bytes(), Arc::new(SystemRng))?),
+        kek: Arc::new(LocalKeks::parse(kek.as_bytes(), Arc::new(SystemRng))?),
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
@@ -92,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
         bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
+        kms_grace: settings.vault.kms_grace,
         integrations: BTreeMap::new(),
     };
     let kit = Arc::new(boot(&app, ports, options).await?);

@@ -8,7 +8,7 @@
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use common::wire::{self, Connection};
@@ -22,9 +22,9 @@ use kit::ports::KeyWrap as _;
 use kit::prelude::*;
 use kit::store::connections::ConnectionState;
 use kit::store::tenants::TenantState;
-use kit_native::kek_file::write_private;
+use kit_native::kek_file::{Kind, write_private};
 use kit_native::settings::Database::Sqlite;
-use kit_native::settings::Settings;
+use kit_native::settings::{KekSource, Settings};
 use kit_native::testing::{TempFolder, TestKit};
 use kit_native::{host, kek_file};
 use rusqlite::Connection as Database;
@@ -330,6 +330,8 @@ async fn a_record_moved_to_another_integration_account_or_version_does_not_open(
     ];
     for (instance, sql) in changes {
         let two = Two::new().await;
+        // Who can write the file can take its guard away.
+        two.database().execute("DROP TRIGGER connections_forward", []).unwrap();
         assert_eq!(two.database().execute(sql, []).unwrap(), 1, "{sql}");
         let kit = two.other_process().await;
         let error = call(&kit, &two.a, &format!("{instance}_me"), json!({})).await.unwrap_err();
@@ -714,8 +716,13 @@ fn live(folder: &Path) -> Settings {
     if !kek.exists() {
         write_private(&kek, &random_key()).unwrap();
     }
-    let app = app(&Spy::default());
-    Settings { database: Sqlite(folder.join("live.db")), kek_file: Some(kek), ..settings(&app, &[]) }
+    let settings = settings(&app(&Spy::default()), &[]);
+    with_kek(Settings { database: Sqlite(folder.join("live.db")), ..settings }, kek)
+}
+
+fn with_kek(mut settings: Settings, kek: PathBuf) -> Settings {
+    settings.vault.kek = Some(KekSource::File(kek));
+    settings
 }
 
 fn random_key() -> [u8; 32] {
@@ -755,7 +762,7 @@ async fn a_development_server_refuses_a_live_store() {
 #[tokio::test]
 async fn a_live_server_refuses_the_key_encryption_key_of_a_development_server() {
     let two = Two::new().await;
-    let settings = Settings { kek_file: Some(two.test.folder.path().join("kek")), ..live(two.test.folder.path()) };
+    let settings = with_kek(live(two.test.folder.path()), two.test.folder.path().join("kek"));
     assert!(refusal(&settings).await.ends_with("was made by `dev` and is not for tenants"));
 }
 
@@ -790,12 +797,13 @@ async fn a_wrong_key_encryption_key_is_named_beside_the_right_one() {
     drop(host::live(&app(&Spy::default()), &settings).await.unwrap());
     let other = folder.path().join("other.kek");
     write_private(&other, &random_key()).unwrap();
-    let id = |path: &Path| kek_file::read(path).unwrap().id().to_owned();
-    let (expected, found) = (id(settings.kek_file.as_deref().unwrap()), id(&other));
+    let id = |path: &Path| kek_file::read(path, Kind::File).unwrap().ids().remove(0);
+    let (expected, found) = (id(&folder.path().join("live.kek")), id(&other));
     assert_eq!(
-        refusal(&Settings { kek_file: Some(other), ..settings.clone() }).await,
+        refusal(&with_kek(settings.clone(), other)).await,
         format!(
-            "failed to start on `{}`: the store was sealed under the key-encryption key `{expected}`, this one is `{found}`",
+            "failed to start on `{}`: the store was sealed under the key-encryption key `{expected}`, which is not \
+             loaded; loaded: `{found}`",
             settings.database
         )
     );

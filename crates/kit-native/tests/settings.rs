@@ -7,10 +7,10 @@ mod common;
 use std::path::Path;
 
 use common::{Spy, app};
-use kit_native::host;
-use kit_native::kek_file::{self, write_private};
-use kit_native::settings::{Database, Problem, Settings};
+use kit_native::kek_file::{self, Kind, write_private};
+use kit_native::settings::{Database, KekSource, Problem, Settings};
 use kit_native::testing::TempFolder;
+use kit_native::{host, kek_ring};
 
 /// A configuration folder with `server.toml`, and files of integrations.
 fn folder(server: &str, integrations: &[(&str, &str)]) -> TempFolder {
@@ -58,7 +58,7 @@ fn without_any_file_the_defaults_hold() {
     let settings = environment(&[]).unwrap();
     assert_eq!(settings.bind.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.database.to_string(), "data/acme.db");
-    assert_eq!((settings.kek_file, settings.public_url), (None, None));
+    assert_eq!((settings.vault.kek, settings.public_url), (None, None));
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn a_file_that_a_variable_names_in_vain_is_a_problem() {
 #[test]
 fn the_key_encryption_key_itself_never_passes_through_a_setting() {
     let settings = environment(&[("MCP__VAULT__KEK_FILE", "/etc/acme/kek")]).unwrap();
-    assert_eq!(settings.kek_file.as_deref(), Some(Path::new("/etc/acme/kek")));
-    assert_eq!(only(environment(&[("MCP__VAULT__KEK", "c2VjcmV0")])), "vault.kek: there is no such setting");
+    assert_eq!(settings.vault.kek, Some(KekSource::File("/etc/acme/kek".into())));
+    assert_eq!(only(environment(&[("MCP__VAULT__KEK", "c2VjcmV0")])), "vault.kek: names no place where a key can be");
 }
 
 #[test]
@@ -389,7 +389,7 @@ fn a_setting_that_an_integration_does_not_have_names_the_nearest() {
 async fn start(folder: &TempFolder, kek: Option<&Path>) -> Result<(), String> {
     let mut settings = environment(&[]).unwrap();
     settings.database = Database::Sqlite(folder.path().join("store.db"));
-    settings.kek_file = kek.map(Path::to_owned);
+    settings.vault.kek = kek.map(|path| KekSource::File(path.to_owned()));
     host::live(&app(&Spy::default()), &settings).await.map(drop).map_err(|error| format!("{error:#}"))
 }
 
@@ -455,12 +455,12 @@ fn a_raw_key_that_ends_with_the_byte_of_a_line_break_is_a_key() {
     let mut key: Vec<u8> = (100..132).collect();
     key[31] = b'\n';
     write_private(&kek, &key).unwrap();
-    kek_file::read(&kek).unwrap();
+    kek_file::read(&kek, Kind::File).unwrap();
 }
 
 #[test]
 fn the_hint_for_a_missing_key_makes_one_that_works() {
-    let error = kek_file::source(None).unwrap_err();
+    let error = kek_ring::primary(&environment(&[]).unwrap().vault).unwrap_err();
     let folder = TempFolder::new();
     // What the hint says, word for word: `(umask 077; openssl rand -base64 32 > kek)`.
     let made = std::process::Command::new("sh")
@@ -469,7 +469,7 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
         .status();
     assert_eq!(error.to_string(), "there is no key-encryption key");
     if made.is_ok_and(|status| status.success()) {
-        kek_file::read(&folder.path().join("kek")).unwrap();
+        kek_file::read(&folder.path().join("kek"), Kind::File).unwrap();
     }
 }
 
@@ -477,7 +477,10 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READER: &str = include_str!("../../../templates/kit/native/src/settings/mod.rs");
+const READERS: [&str; 2] = [
+    include_str!("../../../templates/kit/native/src/settings/mod.rs"),
+    include_str!("../../../templates/kit/native/src/settings/vault.rs"),
+];
 
 /// The template for a project called `acme`.
 fn rendered() -> String {
@@ -502,7 +505,7 @@ fn knobs() -> Vec<(String, String, String)> {
 }
 
 /// Knobs whose line is an example: unset, there is none.
-const EXAMPLES: [&str; 2] = ["server.public_url", "vault.kek_file"];
+const EXAMPLES: [&str; 4] = ["server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
 
 #[test]
 fn the_generated_file_as_it_is_changes_nothing() {
@@ -523,7 +526,7 @@ fn every_default_in_the_generated_file_is_the_default_of_the_code() {
 
 #[test]
 fn every_setting_is_in_the_generated_file_and_none_that_is_not() {
-    let literals = READER.split('"').skip(1).step_by(2);
+    let literals = READERS.iter().flat_map(|reader| reader.split('"').skip(1).step_by(2));
     let mut read: Vec<&str> = literals
         .filter(|text| {
             text.split('.').count() == 2 && text.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
@@ -541,7 +544,10 @@ fn every_setting_is_in_the_generated_file_and_none_that_is_not() {
 fn integration() -> String {
     let lines = INTEGRATION.lines().filter(|line| !line.trim_start().starts_with("{{%"));
     let text: String = lines.map(|line| format!("{line}\n")).collect();
-    text.replace("{{{ instance.name }}}", "crm").replace("{{{ api.base_url|toml }}}", "\"https://api.crm.example\"")
+    let urls = ["base_url", "token_url", "authorize_url", "exchange_url"];
+    let value =
+        |text: String, url: &&str| text.replace(&format!("{{{{{{ api.{url}|toml }}}}}}"), "\"https://crm.example\"");
+    urls.iter().fold(text.replace("{{{ instance.name }}}", "crm"), value)
 }
 
 #[test]

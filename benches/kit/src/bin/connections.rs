@@ -21,7 +21,7 @@ use kit::ports::{BoxFuture, Clock, HttpSend, SendError};
 use kit::prelude::*;
 use kit::tenant::TenantId;
 use kit::upstream::refresh::Timing;
-use kit::vault::kek::LocalKek;
+use kit::vault::kek::LocalKeks;
 use kit_native::clock::{SystemRng, TokioTime};
 use kit_native::log::LogTelemetry;
 use kit_native::out;
@@ -176,7 +176,7 @@ async fn main() -> anyhow::Result<()> {
         spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
         sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
-        kek: Arc::new(LocalKek::parse(kek.as_bytes(), Arc::new(SystemRng))?),
+        kek: Arc::new(LocalKeks::parse(kek.as_bytes(), Arc::new(SystemRng))?),
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
@@ -186,6 +186,7 @@ async fn main() -> anyhow::Result<()> {
         migrate: true,
         bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20, rate: None },
         max_upstream_bytes: 1 << 20,
+        kms_grace: Duration::from_secs(3_600),
         refresh: Timing::default(),
         integrations: BTreeMap::new(),
     };

@@ -39,7 +39,7 @@ impl fmt::Display for Place {
 }
 
 pub async fn open(place: &Place) -> (Arc<dyn Sql>, Arc<dyn KeyWrap>) {
-    let kek = Arc::new(kek_file::read(&place.folder.join("kek")).unwrap());
+    let kek = Arc::new(kek_file::read(&place.folder.join("kek"), kek_file::Kind::File).unwrap());
     let sql: Arc<dyn Sql> = match place.url.as_str() {
         "" => Arc::new(Sqlite::open(&place.folder.join("store.db")).unwrap()),
         url => Arc::new(Postgres::open(&Target::parse(url).unwrap()).await.unwrap()),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::App;
 use crate::inbound::{Authenticator, Environment};
@@ -35,7 +36,7 @@ pub struct Ports {
     pub rng: Arc<dyn Rng>,
     /// The database.
     pub sql: Arc<dyn Sql>,
-    /// The key-encryption key.
+    /// The key-encryption keys.
     pub kek: Arc<dyn KeyWrap>,
     /// The way out; `None` answers from the sandboxes, which only a development server may do.
     pub send: Option<Arc<dyn HttpSend>>,
@@ -57,6 +58,8 @@ pub struct Options {
     pub max_upstream_bytes: usize,
     /// How long the parts of a refresh may take.
     pub refresh: Timing,
+    /// While a key-encryption key cannot be reached, a data key that it opened is used for this long.
+    pub kms_grace: Duration,
     /// Settings by instance name.
     pub integrations: BTreeMap<String, IntegrationSettings>,
 }
@@ -94,6 +97,13 @@ pub enum BootError {
     Migrate(MigrateError),
     /// A development store, KEK or sandbox on a real server, or the reverse.
     Mixed(&'static str),
+    /// The store needs key-encryption keys that are not loaded.
+    MissingKeks {
+        /// Their ids.
+        missing: Vec<String>,
+        /// Ids of those that are.
+        loaded: Vec<String>,
+    },
     /// The server keys do not open.
     ServerKeys(ServerKeyError),
     /// The store failed.
@@ -106,6 +116,11 @@ impl fmt::Display for BootError {
             Self::Registry(error) => error.fmt(f),
             Self::Migrate(error) => error.fmt(f),
             Self::Mixed(what) => f.write_str(what),
+            Self::MissingKeks { missing, loaded } => {
+                let list = |ids: &[String]| ids.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", ");
+                write!(f, "the store was sealed under the key-encryption key {}, which is not loaded", list(missing))?;
+                write!(f, "; loaded: {}", list(loaded))
+            }
             Self::ServerKeys(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
         }
@@ -130,7 +145,8 @@ impl From<ServerKeyError> for BootError {
 pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, BootError> {
     let environment = options.environment;
     let dev = environment == Environment::Dev;
-    match (dev, ports.kek.id() == DEV_KEK_ID, ports.send.is_none()) {
+    let is_dev = ports.kek.ids().iter().any(|id| id == DEV_KEK_ID);
+    match (dev, is_dev, ports.send.is_none()) {
         (false, true, _) => return Err(BootError::Mixed("the key-encryption key is a development key")),
         (true, false, _) => return Err(BootError::Mixed("a development server makes its own key-encryption key")),
         (false, false, true) => return Err(BootError::Mixed("sandboxes are for development servers")),
@@ -152,6 +168,13 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         }
         _ => {}
     }
+    // In this order: a key that another process makes the primary between the two is then among the loaded ones.
+    let mut missing = store.keks_in_use().await?;
+    let loaded = ports.kek.ids();
+    missing.retain(|id| !loaded.contains(id));
+    if !missing.is_empty() {
+        return Err(BootError::MissingKeks { missing, loaded });
+    }
     let sentinel = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::Sentinel).await?;
     drop(sentinel);
     let pepper = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::ApiKeyPepper).await?;
@@ -164,7 +187,8 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         }
     };
     let app_key = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::App).await?;
-    let vault = Arc::new(Vault::new(store.clone(), ports.kek, ports.clock.clone(), ports.rng.clone(), app_key));
+    let (clock, rng) = (ports.clock.clone(), ports.rng.clone());
+    let vault = Arc::new(Vault::new(store.clone(), ports.kek, clock, rng, app_key, options.kms_grace));
     let refresh_ports = RefreshPorts {
         send: send.clone(),
         clock: ports.clock.clone(),

@@ -5,6 +5,7 @@
 mod app;
 mod connection;
 mod export;
+mod vault;
 
 pub use connection::{NewConnection, SecretForm};
 pub use export::TenantExport;

@@ -148,14 +148,29 @@ pub trait Sql: Send + Sync {
     fn batch<'a>(&'a self, statements: &'a [Statement<'a>]) -> BoxFuture<'a, Result<(), SqlError>>;
 }
 
-/// A key-encryption key, wherever it lives. `aad` is authenticated with the wrapped key and must be the same at unwrap.
+/// A wrapped key, and which key-encryption key opens it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrapped {
+    /// Id of the key-encryption key.
+    pub kek_id: String,
+    /// The wrapped bytes, as text.
+    pub text: String,
+}
+
+/// Key-encryption keys, wherever they live: the primary, which wraps, and others, which still unwrap what they wrapped
+/// before. `aad` is authenticated with the wrapped key and must be the same at unwrap.
 pub trait KeyWrap: Send + Sync {
-    /// Names this key in the rows it wrapped: `file:<fingerprint>`, `dev`, later `gcp:…`.
-    fn id(&self) -> &str;
-    /// Wraps `key`.
-    fn wrap<'a>(&'a self, aad: &'a [u8], key: &'a Secret) -> BoxFuture<'a, Result<String, KeyWrapError>>;
-    /// Unwraps what `wrap` gave.
-    fn unwrap<'a>(&'a self, aad: &'a [u8], wrapped: &'a str) -> BoxFuture<'a, Result<Secret, KeyWrapError>>;
+    /// Ids of the keys that are loaded, the primary first: `file:<fingerprint>`, `gcp:…`, `transit:…`, `dev`.
+    fn ids(&self) -> Vec<String>;
+    /// Wraps `key` with the primary.
+    fn wrap<'a>(&'a self, aad: &'a [u8], key: &'a Secret) -> BoxFuture<'a, Result<Wrapped, KeyWrapError>>;
+    /// Unwraps what `wrap` gave when `kek_id` was the primary.
+    fn unwrap<'a>(
+        &'a self,
+        kek_id: &'a str,
+        aad: &'a [u8],
+        wrapped: &'a str,
+    ) -> BoxFuture<'a, Result<Secret, KeyWrapError>>;
 }
 
 /// Why a key could not be wrapped or unwrapped.
@@ -163,6 +178,10 @@ pub trait KeyWrap: Send + Sync {
 pub enum KeyWrapError {
     /// The wrapped text was not made by this key, for this purpose, or was altered.
     Rejected,
+    /// There is no such key-encryption key here.
+    NotLoaded,
+    /// The key's keeper says no: a right was taken away, or the key was disabled.
+    Denied,
     /// The key's keeper cannot be reached.
     Unavailable,
 }
@@ -171,6 +190,8 @@ impl fmt::Display for KeyWrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rejected => "the wrapped key does not open with this key-encryption key",
+            Self::NotLoaded => "the key-encryption key is not loaded",
+            Self::Denied => "the key-encryption key may not be used by this server",
             Self::Unavailable => "the key-encryption key cannot be reached",
         })
     }

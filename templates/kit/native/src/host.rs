@@ -14,18 +14,18 @@ use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
 use crate::failure::Hinted;
-use crate::kek_file;
 use crate::log::LogTelemetry;
 use crate::send::NetworkSend;
 use crate::settings::{Database, Settings};
 use crate::sqlite::Sqlite;
+use crate::{kek_file, kek_ring};
 
-/// A kit for tenants, with the store and the key that the settings name.
+/// A kit for tenants, with the store and the keys that the settings name.
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
-    let kek = kek_file::read(&kek_file::source(settings.kek_file.as_deref())?)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let kek = Arc::new(kek_ring::open(&settings.vault, &clock)?);
     let send = Arc::new(NetworkSend::new(settings.egress()));
-    assemble(app, settings, &settings.database, Arc::new(kek), Some(send), Environment::Live, Arc::new(SystemClock))
-        .await
+    assemble(app, settings, &settings.database, kek, Some(send), Environment::Live, clock).await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
@@ -62,6 +62,7 @@ async fn assemble(
         bounds: settings.bounds,
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
+        kms_grace: settings.vault.kms_grace,
         integrations: settings.integrations.clone(),
     };
     let failed = || format!("failed to start on `{database}`");
@@ -76,6 +77,10 @@ async fn assemble(
                  the owner and grant it SELECT, INSERT, UPDATE and DELETE",
                 app.name()
             );
+            Hinted::new(format!("{}: {error}", failed()), hint).into()
+        }
+        BootError::MissingKeks { .. } => {
+            let hint = "put it back: its line into the key file, or its source into `vault.previous_keks`";
             Hinted::new(format!("{}: {error}", failed()), hint).into()
         }
         error => anyhow::Error::new(error).context(failed()),

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use kit::boot::Kit;
 use kit::inbound::AuthError;
 use kit::ports::BoxFuture;
+use kit::vault::VaultError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tokio::net::TcpListener;
@@ -32,7 +33,7 @@ use crate::settings::Settings;
 /// Path of the MCP endpoint.
 pub const PATH: &str = "/mcp";
 
-/// Readiness is answered within this, store or no store.
+/// Readiness is answered within this, store or no store. It asks no keeper of a key: while one is down, calls go on.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What every request needs. Behind one `Arc`: a layer around the protocol's service would clone that service, its lists
@@ -206,8 +207,11 @@ async fn ready(State(edge): State<Arc<Edge>>) -> Response {
     if edge.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    match tokio::time::timeout(READY_TIMEOUT, edge.kit.store.ping()).await {
+    match tokio::time::timeout(READY_TIMEOUT, edge.kit.vault.ready()).await {
         Ok(Ok(())) => (StatusCode::OK, "ready\n").into_response(),
+        Ok(Err(VaultError::NotLoaded)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "a key-encryption key is not loaded\n").into_response()
+        }
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
     }
 }

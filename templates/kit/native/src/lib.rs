@@ -12,10 +12,19 @@ pub mod clock;
 pub mod dev;
 pub mod egress;
 pub mod failure;
+#[cfg(feature = "kms-gcp")]
+mod google_token;
 pub mod host;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod kek_file;
+#[cfg(feature = "kms-gcp")]
+mod kek_gcp;
+#[cfg(any(feature = "kms-gcp", feature = "kms-transit"))]
+mod kek_remote;
+pub mod kek_ring;
+#[cfg(feature = "kms-transit")]
+mod kek_transit;
 pub mod log;
 pub mod mcp;
 pub mod out;

@@ -146,8 +146,8 @@ impl Operator {
         if row.state == ConnectionState::NeedsTarget {
             row.state = ConnectionState::Active;
         }
-        let new = self.vault.seal_into(ctx, &row, &credential).await?;
-        let stored = self.store.amend_connection(ctx, &new, old).await?;
+        let (new, dek_id) = self.vault.seal_into(ctx, &row, &credential).await?;
+        let stored = self.store.amend_connection(ctx, &new, old, &dek_id).await?;
         self.vault.forget(ctx);
         Ok(stored)
     }

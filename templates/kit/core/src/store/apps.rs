@@ -83,6 +83,13 @@ impl Store {
         Ok(!self.query(sql, &[whose(tenant), integration.into()]).await?.is_empty())
     }
 
+    /// Instance names for which `tenant` has an app of its own.
+    pub(crate) async fn app_overrides(&self, tenant: &TenantId) -> Result<Vec<String>, SqlError> {
+        let sql = "SELECT integration FROM apps WHERE tenant_id = $1 ORDER BY integration";
+        let rows = self.query(sql, &[whose(Some(tenant))]).await?;
+        rows.into_iter().map(|row| Columns::of(row).text()).collect()
+    }
+
     /// All apps: the owner's own first, then overrides by tenant.
     pub(crate) async fn apps(&self) -> Result<Vec<AppSummary>, SqlError> {
         let sql = "SELECT integration, tenant_id, client_id, changed_ms FROM apps ORDER BY integration, tenant_id";

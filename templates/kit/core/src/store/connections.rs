@@ -154,17 +154,24 @@ impl Store {
 
     /// Writes a new credential if the connection still has version `old` (`None`: does not exist). Says whether it did.
     /// Whoever is refreshing the old one loses the lease with it.
+    ///
+    /// This and every other statement that writes a sealed record asks whether its data key is still there: a record
+    /// sealed under a key that was destroyed meanwhile would be lost.
     pub(crate) async fn put_connection(
         &self,
         ctx: &TenantCtx,
         row: &ConnectionRow,
         old: Option<i64>,
+        dek_id: &str,
     ) -> Result<bool, SqlError> {
         let mut values: Vec<Val> = row.key(ctx).values().into();
         values.extend(credential_values(row));
-        values.push(old.unwrap_or(-1).into());
+        values.extend([old.unwrap_or(-1).into(), dek_id.into()]);
+        // Parameters of a bare SELECT are texts to PostgreSQL unless it is told.
         let sql = "INSERT INTO connections (tenant_id, integration, account, state, reason, sealed, version, changed_ms, \
-                   refresh_at_ms, ends_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+                   refresh_at_ms, ends_ms) SELECT $1, $2, $3, $4, $5, $6, CAST($7 AS BIGINT), CAST($8 AS BIGINT), \
+                   CAST($9 AS BIGINT), CAST($10 AS BIGINT) WHERE EXISTS \
+                   (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $12 AND wrapped IS NOT NULL) \
                    ON CONFLICT (tenant_id, integration, account) DO UPDATE SET \
                    state = excluded.state, reason = excluded.reason, sealed = excluded.sealed, \
                    version = excluded.version, changed_ms = excluded.changed_ms, \
@@ -181,13 +188,16 @@ impl Store {
         ctx: &TenantCtx,
         row: &ConnectionRow,
         old: i64,
+        dek_id: &str,
     ) -> Result<bool, SqlError> {
         let mut values: Vec<Val> = row.key(ctx).values().into();
         values.extend(credential_values(row));
-        values.push(old.into());
+        values.extend([old.into(), dek_id.into()]);
         let sql = format!(
             "UPDATE connections SET state = $4, reason = $5, sealed = $6, version = $7, changed_ms = $8, \
-             refresh_at_ms = $9, ends_ms = $10 {KEY} AND version = $11 RETURNING version"
+             refresh_at_ms = $9, ends_ms = $10 {KEY} AND version = $11 \
+             AND EXISTS (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $12 AND wrapped IS NOT NULL) \
+             RETURNING version"
         );
         Ok(!self.query(&sql, &values).await?.is_empty())
     }
@@ -223,14 +233,17 @@ impl Store {
         row: &ConnectionRow,
         old: i64,
         owner: &str,
+        dek_id: &str,
     ) -> Result<bool, SqlError> {
         let mut values: Vec<Val> = row.key(ctx).values().into();
         values.extend(credential_values(row));
-        values.extend([old.into(), owner.into()]);
+        values.extend([old.into(), owner.into(), dek_id.into()]);
         let sql = format!(
             "UPDATE connections SET state = $4, reason = $5, sealed = $6, version = $7, changed_ms = $8, \
              refresh_at_ms = $9, ends_ms = $10, lease_owner = NULL, lease_until_ms = NULL, retry_at_ms = NULL, \
-             failures = 0 {KEY} AND version = $11 AND lease_owner = $12 RETURNING version"
+             failures = 0 {KEY} AND version = $11 AND lease_owner = $12 \
+             AND EXISTS (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $13 AND wrapped IS NOT NULL) \
+             RETURNING version"
         );
         Ok(!self.query(&sql, &values).await?.is_empty())
     }
@@ -259,6 +272,34 @@ impl Store {
         values.extend([row.version.into(), retry_at.into(), (row.failures + 1).into()]);
         let sql = format!("UPDATE connections SET retry_at_ms = $5, failures = $6 {KEY} AND version = $4");
         self.query(&sql, &values).await.map(drop)
+    }
+
+    /// Gives the very credential that `row` holds another sealed text and version, if its data key `dek_id` is still
+    /// there; a newer credential is left alone. Says whether it did.
+    pub(crate) async fn reseal_connection(
+        &self,
+        ctx: &TenantCtx,
+        row: &ConnectionRow,
+        sealed: &str,
+        version: i64,
+        dek_id: &str,
+        now: i64,
+    ) -> Result<bool, SqlError> {
+        let values: [Val; 8] = [
+            ctx.tenant().as_str().into(),
+            row.integration.as_str().into(),
+            row.account.as_str().into(),
+            row.version.into(),
+            sealed.into(),
+            version.into(),
+            now.into(),
+            dek_id.into(),
+        ];
+        let sql = "UPDATE connections SET sealed = $5, version = $6, changed_ms = $7 \
+                   WHERE tenant_id = $1 AND integration = $2 AND account = $3 AND version = $4 AND EXISTS \
+                   (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $8 AND wrapped IS NOT NULL) \
+                   RETURNING version";
+        Ok(!self.query(sql, &values).await?.is_empty())
     }
 
     /// Changes the state of the very credential that `row` holds; a newer one is left alone. Says whether it did. The

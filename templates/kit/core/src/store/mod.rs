@@ -6,6 +6,7 @@ pub mod apps;
 pub(crate) mod connect_states;
 pub mod connections;
 pub mod deks;
+pub mod keks;
 pub mod keys;
 pub mod meta;
 pub mod migrate;

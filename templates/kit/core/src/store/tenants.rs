@@ -7,7 +7,7 @@ use super::Store;
 use super::deks::DekRow;
 use super::row::Columns;
 use crate::inbound::TenantCtx;
-use crate::ports::{SqlError, Val};
+use crate::ports::{SqlError, Val, Wrapped};
 use crate::tenant::TenantId;
 
 /// Whether a tenant may call.
@@ -60,8 +60,8 @@ impl Store {
     pub(crate) async fn add_tenant(&self, tenant: &TenantId, dek: &DekRow, now: i64) -> Result<(), SqlError> {
         let id = Val::from(tenant.as_str());
         let tenant_values = [id.clone(), TenantState::Active.as_str().into(), now.into()];
-        let dek_values =
-            [dek.id.as_str().into(), id, dek.kek_id.as_str().into(), dek.wrapped.as_str().into(), now.into()];
+        let Wrapped { kek_id, text } = &dek.wrapped;
+        let dek_values = [dek.id.as_str().into(), id, kek_id.as_str().into(), text.as_str().into(), now.into()];
         self.batch(&[
             ("INSERT INTO tenants (id, state, created_ms, changed_ms) VALUES ($1, $2, $3, $3)", &tenant_values),
             (

@@ -432,8 +432,8 @@ impl Refresher {
             ends_ms: life::ends_ms(shape, new),
             ..row.clone()
         };
-        let sealed = self.vault.seal_into(ctx, &renewed, new).await?;
-        Ok(self.store.commit_refresh(ctx, &sealed, row.version, &lease.owner).await?)
+        let (sealed, dek_id) = self.vault.seal_into(ctx, &renewed, new).await?;
+        Ok(self.store.commit_refresh(ctx, &sealed, row.version, &lease.owner, &dek_id).await?)
     }
 
     /// The row is not the one that was read. If it is the same credential in another form (another target, another data

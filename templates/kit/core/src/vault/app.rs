@@ -110,6 +110,24 @@ impl Vault {
         if stored { Ok(()) } else { Err(VaultError::Conflict) }
     }
 
+    /// Seals the overrides of `ctx` anew that are not under its data key `dek_id`; how many they were.
+    pub(super) async fn reseal_apps(&self, ctx: &TenantCtx, dek_id: &str) -> Result<usize, VaultError> {
+        let mut resealed = 0;
+        for integration in self.store.app_overrides(ctx.tenant()).await? {
+            let Some(row) = self.store.app(Some(ctx.tenant()), &integration).await? else { continue };
+            if sealed::dek_id(&row.sealed) == Some(dek_id) {
+                continue;
+            }
+            let client_id = row.client_id.clone();
+            let held = HeldApp { row, owner: false, record: OnceLock::new() };
+            let record = self.unlock_app(ctx, &integration, &held).await?;
+            let plain = record.open().map_err(|OpenError| VaultError::Rejected)?;
+            self.put_app(Some(ctx), &integration, &client_id, &Secret::new(plain.to_vec())).await?;
+            resealed += 1;
+        }
+        Ok(resealed)
+    }
+
     /// Forgets what is cached of the apps of `integration`.
     pub(crate) fn forget_apps(&self, integration: &str) {
         self.apps.forget(|(_, name), _| name == integration);

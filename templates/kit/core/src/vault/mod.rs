@@ -9,19 +9,28 @@
 //! authenticated with it. Rows moved or swapped in the database do not open, nor does an older record put into a newer
 //! row. A whole old row with its own version does: whoever can write the database can roll a connection back, not read
 //! or move it. There is no fallback credential and no default tenant.
+//!
+//! There may be several KEKs, of which the primary wraps: replacing it re-wraps one small row a tenant ([`rewrap`]) and
+//! touches no record. Replacing a data key re-seals the records of its tenant ([`reseal`]).
 
 pub mod app;
 pub mod credential;
+mod deks;
 pub mod kek;
+mod reseal;
+pub(crate) mod rewrap;
 pub mod sealed;
 pub mod server_keys;
 
 pub use app::App;
 pub use credential::Credential;
+pub use reseal::Resealed;
+pub use rewrap::{KekStatus, Rewrapped};
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -32,14 +41,11 @@ use crate::ports::{BoxFuture, Clock, KeyWrap, KeyWrapError, Rng, RngError, SqlEr
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState, Key};
-use crate::store::deks::DekRow;
 use crate::tenant::{Account, TenantId};
 use app::HeldApp;
+use deks::OpenDeks;
 use sealed::{Context, OpenError, Record};
 
-/// An unwrapped data key is kept this long. Longer survives an outage of a remote KEK, shorter leaves less in memory.
-const DEK_MAX_AGE_US: i64 = 600_000_000;
-const MAX_CACHED_DEKS: usize = 4_096;
 const MAX_CACHED_CONNECTIONS: usize = 10_000;
 
 /// Why the vault did not open or seal.
@@ -53,6 +59,10 @@ pub enum VaultError {
     Shredded,
     /// Somebody else changed the connection at the same moment.
     Conflict,
+    /// A key is wrapped by a key-encryption key that is not loaded.
+    NotLoaded,
+    /// The keeper of the key-encryption key says no.
+    Denied,
     /// The store or the key-encryption key does not answer.
     Unavailable,
     /// The operating system gave no randomness.
@@ -66,6 +76,8 @@ impl fmt::Display for VaultError {
             Self::Rejected => "the sealed record does not open",
             Self::Shredded => "the tenant's keys were destroyed",
             Self::Conflict => "the connection was changed at the same moment",
+            Self::NotLoaded => "a key is wrapped by a key-encryption key that is not loaded",
+            Self::Denied => "the key-encryption key may not be used by this server",
             Self::Unavailable => "the store or the key-encryption key does not answer",
             Self::NoRandomness => "the operating system gave no randomness",
         })
@@ -90,6 +102,8 @@ impl From<KeyWrapError> for VaultError {
     fn from(error: KeyWrapError) -> Self {
         match error {
             KeyWrapError::Rejected => Self::Rejected,
+            KeyWrapError::NotLoaded => Self::NotLoaded,
+            KeyWrapError::Denied => Self::Denied,
             KeyWrapError::Unavailable => Self::Unavailable,
         }
     }
@@ -120,7 +134,7 @@ pub struct Vault {
     kek: Arc<dyn KeyWrap>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    deks: Cache<(TenantId, String), Secret>,
+    deks: OpenDeks,
     connections: Cache<ConnectionsKey, Arc<Vec<Held>>>,
     loads: Arc<Flights<(u64, ConnectionsKey), Loaded>>,
     apps: Cache<(TenantId, String), Arc<HeldApp>>,
@@ -129,20 +143,22 @@ pub struct Vault {
 }
 
 impl Vault {
-    /// A vault over `store` whose data keys are wrapped by `kek`. `app_key` is the server key of the owner's apps.
+    /// A vault over `store` whose data keys are wrapped by `kek`. `app_key` is the server key of the owner's apps. While
+    /// the KEK cannot be reached, a data key that was opened is used for `grace`.
     pub fn new(
         store: Arc<Store>,
         kek: Arc<dyn KeyWrap>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
         app_key: Secret,
+        grace: Duration,
     ) -> Self {
         Self {
             store,
             kek,
             clock,
             rng,
-            deks: Cache::new(MAX_CACHED_DEKS, DEK_MAX_AGE_US),
+            deks: OpenDeks::new(grace),
             connections: Cache::new(MAX_CACHED_CONNECTIONS, MAX_STALENESS_US),
             loads: Arc::new(Flights::new()),
             apps: Cache::new(MAX_CACHED_CONNECTIONS, app::MAX_AGE_US),
@@ -212,13 +228,14 @@ impl Vault {
         Credential::from_bytes(&plain).ok_or(VaultError::Rejected)
     }
 
-    /// `row` with `credential` sealed into it under the tenant's active data key, its version grown. Not stored yet.
+    /// `row` with `credential` sealed into it under the tenant's active data key, its version grown, and that key's id. Not
+    /// stored yet.
     pub(crate) async fn seal_into(
         &self,
         ctx: &TenantCtx,
         row: &ConnectionRow,
         credential: &Credential,
-    ) -> Result<ConnectionRow, VaultError> {
+    ) -> Result<(ConnectionRow, String), VaultError> {
         let dek_row = self.store.active_dek(ctx).await?.ok_or(VaultError::Shredded)?;
         let dek = self.unwrap_dek(ctx, &dek_row).await?;
         let now = self.clock.wall_ms();
@@ -233,7 +250,7 @@ impl Vault {
             dek_id: &dek_row.id,
         };
         let sealed = sealed::seal(&*self.rng, &dek, &context, &credential.to_bytes())?;
-        Ok(ConnectionRow { sealed, version, changed_ms: now, ..row.clone() })
+        Ok((ConnectionRow { sealed, version, changed_ms: now, ..row.clone() }, dek_row.id))
     }
 
     /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there.
@@ -262,8 +279,8 @@ impl Vault {
             failures: 0,
             ends_ms: life.ends_ms,
         };
-        let new = self.seal_into(ctx, &row, credential).await?;
-        let stored = self.store.put_connection(ctx, &new, old).await?;
+        let (new, dek_id) = self.seal_into(ctx, &row, credential).await?;
+        let stored = self.store.put_connection(ctx, &new, old, &dek_id).await?;
         self.forget(ctx);
         if stored { Ok(()) } else { Err(VaultError::Conflict) }
     }
@@ -320,41 +337,11 @@ impl Vault {
     pub(crate) fn forget_keys(&self, ctx: &TenantCtx, dek_ids: &[String]) {
         self.forget(ctx);
         self.apps.forget(|(tenant, _), _| tenant == ctx.tenant());
-        self.deks.forget(|(tenant, id), _| tenant == ctx.tenant() && dek_ids.contains(id));
-    }
-
-    /// A new wrapped data key for a tenant that is about to exist.
-    pub(crate) async fn new_dek(&self, tenant: &TenantId) -> Result<DekRow, VaultError> {
-        let id = format!("dek{}", crate::token::random(&*self.rng, 16)?);
-        let mut bytes = vec![0_u8; 32];
-        self.rng.fill(&mut bytes)?;
-        let dek = Secret::new(bytes);
-        let wrapped = self.kek.wrap(&dek_aad(tenant, &id), &dek).await?;
-        Ok(DekRow { id, kek_id: self.kek.id().to_owned(), wrapped })
-    }
-
-    async fn dek(&self, ctx: &TenantCtx, id: &str) -> Result<Secret, VaultError> {
-        if let Some(dek) = self.deks.get(&(ctx.tenant().clone(), id.to_owned()), self.clock.monotonic_us()) {
-            return Ok(dek);
-        }
-        let row = self.store.dek(ctx, id).await?.ok_or(VaultError::Rejected)?;
-        self.unwrap_dek(ctx, &row).await
-    }
-
-    async fn unwrap_dek(&self, ctx: &TenantCtx, row: &DekRow) -> Result<Secret, VaultError> {
-        let ticket = self.deks.ticket();
-        let dek = self.kek.unwrap(&dek_aad(ctx.tenant(), &row.id), &row.wrapped).await?;
-        self.deks.put((ctx.tenant().clone(), row.id.clone()), dek.clone(), self.clock.monotonic_us(), ticket);
-        Ok(dek)
+        self.deks.forget(ctx.tenant(), dek_ids);
     }
 }
 
 /// No integration and no account can be called that, so a note opens as nothing else.
 fn note_context<'a>(ctx: &'a TenantCtx, id: &'a str, version: i64, dek_id: &'a str) -> Context<'a> {
     Context { tenant: ctx.tenant().as_str(), integration: "\0note", account: id, version, dek_id }
-}
-
-/// Binds a wrapped data key to its tenant and its id.
-fn dek_aad(tenant: &TenantId, dek_id: &str) -> Vec<u8> {
-    sealed::length_prefixed(&[b"mk-dek", tenant.as_str().as_bytes(), dek_id.as_bytes()])
 }

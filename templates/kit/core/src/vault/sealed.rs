@@ -46,6 +46,11 @@ pub fn dek_id(text: &str) -> Option<&str> {
     text.strip_prefix(FORMAT)?.strip_prefix('.')?.split('.').next()
 }
 
+/// The SQL pattern of all texts sealed under a data key. Its id has nothing in it that a pattern would read otherwise.
+pub(crate) fn under(dek_id: &str) -> String {
+    format!("{FORMAT}.{dek_id}.%")
+}
+
 /// Seals `plain`.
 pub fn seal(rng: &dyn Rng, dek: &Secret, context: &Context<'_>, plain: &[u8]) -> Result<String, RngError> {
     let (mut salt, mut nonce) = ([0_u8; 32], [0_u8; 12]);

@@ -1,11 +1,12 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! Server keys: random, versioned, wrapped by the KEK in their own table. They are never derived from it, so rotating
-//! the KEK breaks no API key. One of them, the sentinel, exists to tell a wrong KEK at boot instead of per request.
+//! the KEK breaks no API key. One of them, the sentinel, exists to tell a KEK that does not work at boot instead of per
+//! request.
 
 use std::fmt;
 
 use super::sealed::length_prefixed;
-use crate::ports::{KeyWrap, KeyWrapError, Rng, RngError, SqlError};
+use crate::ports::{KeyWrap, KeyWrapError, Rng, RngError, SqlError, Wrapped};
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::server_keys::ServerKeyRow;
@@ -35,16 +36,16 @@ impl Purpose {
 /// Why the server keys could not be read or made.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerKeyError {
-    /// The store was sealed under another KEK.
-    WrongKek {
-        /// Id of the KEK the store knows.
-        expected: String,
-        /// Id of the KEK this process has.
-        found: String,
-    },
-    /// The KEK has the right id, yet the key does not open.
+    /// The key-encryption key is here, yet the key does not open.
     Rejected(&'static str),
-    /// The store or the KEK does not answer.
+    /// The key-encryption key cannot be used.
+    Kek {
+        /// Its id.
+        id: String,
+        /// Why.
+        error: KeyWrapError,
+    },
+    /// The store does not answer.
     Unavailable,
     /// The operating system gave no randomness.
     NoRandomness,
@@ -53,11 +54,9 @@ pub enum ServerKeyError {
 impl fmt::Display for ServerKeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WrongKek { expected, found } => {
-                write!(f, "the store was sealed under the key-encryption key `{expected}`, this one is `{found}`")
-            }
             Self::Rejected(purpose) => write!(f, "the server key `{purpose}` was altered: it does not open"),
-            Self::Unavailable => f.write_str("the store or the key-encryption key does not answer"),
+            Self::Kek { id, error } => write!(f, "`{id}`: {error}"),
+            Self::Unavailable => f.write_str("the store does not answer"),
             Self::NoRandomness => f.write_str("the operating system gave no randomness"),
         }
     }
@@ -89,19 +88,24 @@ pub async fn obtain(
     if store.server_key(name).await?.is_none() {
         let mut bytes = vec![0_u8; 32];
         rng.fill(&mut bytes)?;
-        let wrapped = kek.wrap(&aad(name), &Secret::new(bytes)).await.map_err(|_| ServerKeyError::Unavailable)?;
-        store.add_server_key(name, &ServerKeyRow { kek_id: kek.id().to_owned(), wrapped }).await?;
+        let wrapped = kek.wrap(&aad(name, FIRST), &Secret::new(bytes)).await.map_err(|error| {
+            let id = kek.ids().into_iter().next().unwrap_or_default();
+            ServerKeyError::Kek { id, error }
+        })?;
+        store.add_server_key(&ServerKeyRow { purpose: name.to_owned(), version: FIRST, wrapped }).await?;
     }
     let row = store.server_key(name).await?.ok_or(ServerKeyError::Unavailable)?;
-    if row.kek_id != kek.id() {
-        return Err(ServerKeyError::WrongKek { expected: row.kek_id, found: kek.id().to_owned() });
-    }
-    kek.unwrap(&aad(name), &row.wrapped).await.map_err(|error| match error {
+    let Wrapped { kek_id, text } = row.wrapped;
+    kek.unwrap(&kek_id, &aad(name, row.version), &text).await.map_err(|error| match error {
         KeyWrapError::Rejected => ServerKeyError::Rejected(name),
-        KeyWrapError::Unavailable => ServerKeyError::Unavailable,
+        error => ServerKeyError::Kek { id: kek_id.clone(), error },
     })
 }
 
-fn aad(name: &str) -> Vec<u8> {
-    length_prefixed(&[b"mk-srv", name.as_bytes(), &1_i64.to_be_bytes()])
+/// Version of a key that was never replaced by another.
+const FIRST: i64 = 1;
+
+/// Binds a wrapped server key to its purpose and its version.
+pub(super) fn aad(purpose: &str, version: i64) -> Vec<u8> {
+    length_prefixed(&[b"mk-srv", purpose.as_bytes(), &version.to_be_bytes()])
 }

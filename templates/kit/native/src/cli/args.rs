@@ -43,6 +43,9 @@ pub(super) enum Command {
     /// Set, list and remove the connections of a tenant
     #[command(subcommand)]
     Connection(Connection),
+    /// Rotate and remove the keys that everything is sealed with
+    #[command(subcommand)]
+    Vault(Vault),
     /// Check the configuration
     #[command(subcommand)]
     Config(Config),
@@ -259,6 +262,35 @@ pub(super) enum Connection {
         /// The account
         #[arg(long, default_value = "default")]
         account: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Vault {
+    /// List the key-encryption keys and what they wrap
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a new key-encryption key in the place of the primary, and wrap everything with it
+    RotateKek,
+    /// Wrap with the primary what another key-encryption key has wrapped; servers go on serving
+    Rewrap {
+        /// Also what the primary has wrapped: after a rotation inside a KMS
+        #[arg(long)]
+        all: bool,
+    },
+    /// Remove a key-encryption key that wraps nothing any more
+    RemoveKek {
+        /// Its id
+        id: String,
+    },
+    /// Give a tenant a new data key, seal its connections anew, and destroy the old one
+    RotateDek {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
     },
 }
 

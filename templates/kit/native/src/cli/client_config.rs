@@ -11,7 +11,7 @@ use super::args;
 use crate::client_config::{Route, write};
 use crate::failure::Hinted;
 use crate::out;
-use crate::settings::{Database, Settings};
+use crate::settings::{Database, KekSource, Settings};
 
 const URL: &str = "MCP__STORAGE__DATABASE_URL";
 
@@ -66,8 +66,23 @@ fn environment(settings: &Settings) -> anyhow::Result<BTreeMap<String, String>> 
             }
         }
     }
-    if let Some(kek) = &settings.kek_file {
-        environment.insert("MCP__VAULT__KEK_FILE".to_owned(), std::path::absolute(kek)?.display().to_string());
+    let absolute = |path: &Path| anyhow::Ok(std::path::absolute(path)?.display().to_string());
+    let vault = &settings.vault;
+    match &vault.kek {
+        Some(KekSource::File(path)) => environment.insert("MCP__VAULT__KEK_FILE".to_owned(), absolute(path)?),
+        Some(remote) => environment.insert("MCP__VAULT__KEK".to_owned(), remote.to_string()),
+        None => None,
+    };
+    if !vault.previous_keks.is_empty() {
+        let source = |source: &KekSource| match source {
+            KekSource::File(path) => absolute(path).map(|path| format!("file:{path}")),
+            remote => Ok(remote.to_string()),
+        };
+        let sources = vault.previous_keks.iter().map(source).collect::<anyhow::Result<Vec<_>>>()?;
+        environment.insert("MCP__VAULT__PREVIOUS_KEKS".to_owned(), sources.join(","));
+    }
+    if let Some(path) = &vault.transit_token_file {
+        environment.insert("MCP__VAULT__TRANSIT_TOKEN_FILE".to_owned(), absolute(path)?);
     }
     Ok(environment)
 }

@@ -9,6 +9,7 @@ mod dev;
 #[cfg(feature = "http")]
 mod healthcheck;
 mod operator;
+mod vault;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,10 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
         Command::App(command) => operator::app(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Vault(command) => {
+            let settings = load()?;
+            vault::run(&host::live(app, &settings).await?, &settings, command).await.map(done)
+        }
         Command::Connection(command) => {
             operator::connection(&host::live(app, &load()?).await?, command).await.map(done)
         }

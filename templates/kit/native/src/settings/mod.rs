@@ -6,6 +6,9 @@ mod database;
 mod integrations;
 mod reader;
 mod source;
+mod vault;
+
+pub use vault::{KekSource, VaultSettings};
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -48,8 +51,8 @@ pub struct Settings {
     pub database: Database,
     /// Whether `serve` and `stdio` apply missing migrations.
     pub migrate: bool,
-    /// The key-encryption key's file.
-    pub kek_file: Option<PathBuf>,
+    /// The key-encryption keys.
+    pub vault: VaultSettings,
     /// Whether requests may go to private networks.
     pub egress_private: bool,
     /// How long the parts of a refresh may take.
@@ -136,7 +139,7 @@ impl Settings {
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
-            kek_file: reader.text("vault.kek_file").map(PathBuf::from),
+            vault: vault::read(&mut reader, bind, &environment),
             egress_private: reader.flag("egress.private", false),
             refresh: refresh(&mut reader),
             sweep: Duration::from_secs(reader.count("refresh.sweep_s", 1..=86_400, 60)),

@@ -93,16 +93,22 @@ impl<'a> Reader<'a> {
 
     /// A list of texts; in the environment separated by commas.
     pub(super) fn list(&mut self, path: &'static str) -> Vec<String> {
-        let Some(Sourced { value, source }) = self.take(path) else { return Vec::new() };
+        self.sourced_list(path, "[\"mcp.example.com\"]").0
+    }
+
+    /// The same with its source, for a check of the caller's own.
+    pub(super) fn sourced_list(&mut self, path: &'static str, example: &str) -> (Vec<String>, String) {
+        let Some(Sourced { value, source }) = self.take(path) else { return (Vec::new(), String::new()) };
         let items = match value {
             toml::Value::String(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
             toml::Value::Array(items) => items.into_iter().map(|item| item.as_str().map(str::to_owned)).collect(),
             _ => None,
         };
-        items.unwrap_or_else(|| {
-            self.problem(path, &source, "is not a list of texts", "give for example [\"mcp.example.com\"]");
+        let items = items.unwrap_or_else(|| {
+            self.problem(path, &source, "is not a list of texts", &format!("give for example {example}"));
             Vec::new()
-        })
+        });
+        (items, source)
     }
 
     /// Reports the keys that nobody asked for.

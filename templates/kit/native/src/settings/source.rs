@@ -17,6 +17,8 @@ pub(super) struct Sourced {
 pub(super) type Values = BTreeMap<String, Sourced>;
 
 const PREFIX: &str = "MCP__";
+/// Settings that end in `_file` themselves: the variable names the file, and what is in it is read each time it is needed.
+const FILES: &[&str] = &["VAULT__KEK", "VAULT__TRANSIT_TOKEN"];
 /// Read elsewhere: not sections of the configuration.
 const RESERVED: &[&str] = &["MCP__TENANT", "MCP__CONFIG"];
 
@@ -27,7 +29,7 @@ pub(super) fn gather(file: &Path, environment: &BTreeMap<String, String>, proble
         if RESERVED.contains(&name.as_str()) {
             continue;
         }
-        let (rest, value) = match rest.strip_suffix("_FILE").filter(|key| *key != "VAULT__KEK") {
+        let (rest, value) = match rest.strip_suffix("_FILE").filter(|key| !FILES.contains(key)) {
             Some(rest) => match std::fs::read_to_string(value) {
                 Ok(content) => (rest, content.strip_suffix('\n').map(str::to_owned).unwrap_or(content)),
                 Err(error) => {
