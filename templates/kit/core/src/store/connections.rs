@@ -72,6 +72,8 @@ pub struct ConnectionRow {
     pub failures: i64,
     /// The day after which only a person can mend it.
     pub ends_ms: Option<i64>,
+    /// The version with which this grant began: a refresh leaves it, a new connection does not.
+    pub grant_version: Option<i64>,
 }
 
 /// Which row: one tenant's, by integration and account.
@@ -98,7 +100,8 @@ pub(crate) struct Due {
 }
 
 const COLUMNS: &str = "SELECT integration, account, state, reason, sealed, version, changed_ms, lease_owner, \
-                       lease_until_ms, refresh_at_ms, retry_at_ms, failures, ends_ms FROM connections";
+                       lease_until_ms, refresh_at_ms, retry_at_ms, failures, ends_ms, grant_version \
+                       FROM connections";
 const KEY: &str = "WHERE tenant_id = $1 AND integration = $2 AND account = $3";
 
 impl ConnectionRow {
@@ -118,6 +121,7 @@ impl ConnectionRow {
             retry_at_ms: columns.optional_number()?,
             failures: columns.number()?,
             ends_ms: columns.optional_number()?,
+            grant_version: columns.optional_number()?,
         })
     }
 
@@ -169,13 +173,14 @@ impl Store {
         values.extend([old.unwrap_or(-1).into(), dek_id.into()]);
         // Parameters of a bare SELECT are texts to PostgreSQL unless it is told.
         let sql = "INSERT INTO connections (tenant_id, integration, account, state, reason, sealed, version, changed_ms, \
-                   refresh_at_ms, ends_ms) SELECT $1, $2, $3, $4, $5, $6, CAST($7 AS BIGINT), CAST($8 AS BIGINT), \
-                   CAST($9 AS BIGINT), CAST($10 AS BIGINT) WHERE EXISTS \
+                   refresh_at_ms, ends_ms, grant_version) SELECT $1, $2, $3, $4, $5, $6, CAST($7 AS BIGINT), CAST($8 AS BIGINT), \
+                   CAST($9 AS BIGINT), CAST($10 AS BIGINT), CAST($7 AS BIGINT) WHERE EXISTS \
                    (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $12 AND wrapped IS NOT NULL) \
                    ON CONFLICT (tenant_id, integration, account) DO UPDATE SET \
                    state = excluded.state, reason = excluded.reason, sealed = excluded.sealed, \
                    version = excluded.version, changed_ms = excluded.changed_ms, \
-                   refresh_at_ms = excluded.refresh_at_ms, ends_ms = excluded.ends_ms, lease_owner = NULL, \
+                   refresh_at_ms = excluded.refresh_at_ms, ends_ms = excluded.ends_ms, \
+                   grant_version = excluded.grant_version, lease_owner = NULL, \
                    lease_until_ms = NULL, retry_at_ms = NULL, failures = 0, warned_days = NULL \
                    WHERE connections.version = $11 RETURNING version";
         Ok(!self.query(sql, &values).await?.is_empty())

@@ -39,7 +39,8 @@ impl Store {
         }
         for row in self.query(server_keys, &[]).await? {
             let mut columns = Columns::of(row);
-            uses.entry(columns.text()?).or_default().server_keys += columns.number()?;
+            let (id, count) = (columns.text()?, columns.number()?);
+            uses.entry(id).or_default().server_keys += count;
         }
         Ok(uses)
     }

@@ -8,7 +8,8 @@
 //! says `needs_reconnect`. Nothing else loses a credential: not a store that fails (the pair is kept in memory and
 //! written again), not an answer that cannot be read, not a cancelled caller, not a second replica.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -24,6 +25,7 @@ use crate::inbound::TenantCtx;
 use crate::observe::{Alarm, AlarmEvent};
 use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep, Spawn, Telemetry};
 use crate::registry::Mounted;
+use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState, Key};
 use crate::tenant::TenantId;
@@ -119,6 +121,8 @@ pub struct Refresher {
     telemetry: Arc<dyn Telemetry>,
     timing: Timing,
     leases: Leases,
+    /// Apps that an authorization server has refused, by integration and version.
+    rejected: Mutex<HashSet<(String, i64)>>,
     flights: Arc<Flights<FlightKey, Result<(), RefreshError>>>,
 }
 
@@ -136,7 +140,8 @@ impl Refresher {
     pub(crate) fn new(store: Arc<Store>, vault: Arc<Vault>, ports: RefreshPorts, timing: Timing) -> Self {
         let RefreshPorts { send, clock, sleep, spawn, rng, telemetry } = ports;
         let (leases, flights) = (Leases::new(timing.lease), Arc::new(Flights::new()));
-        Self { store, vault, send, clock, sleep, spawn, rng, telemetry, timing, leases, flights }
+        let rejected = Mutex::default();
+        Self { store, vault, send, clock, sleep, spawn, rng, telemetry, timing, leases, rejected, flights }
     }
 
     /// Refreshes under way. A host that stops waits for them: each may hold a pair that is nowhere else yet.
@@ -285,7 +290,11 @@ impl Refresher {
             }
             Err(Refusal::Dead(reason)) => self.dead(ctx, integration, &row, reason).await,
             Err(Refusal::Misconfigured(reason)) => {
-                self.alarm(Alarm::AppRejected, ctx, &row);
+                // Once for each form of the app: it is the owner's trouble, not that of each tenant.
+                let named = (integration.instance.clone(), app.version);
+                if self.rejected.lock().unwrap_or_else(PoisonError::into_inner).insert(named) {
+                    self.alarm(Alarm::AppRejected, ctx, &row);
+                }
                 let now = self.clock.wall_ms();
                 let usable = life::token_readiness(&integration.provider.auth, &credential, row.version, now);
                 if matches!(usable, Readiness::Ready | Readiness::Due) {
@@ -436,9 +445,11 @@ impl Refresher {
         Ok(self.store.commit_refresh(ctx, &sealed, row.version, &lease.owner, &dek_id).await?)
     }
 
-    /// The row is not the one that was read. If it is the same credential in another form (another target, another data
-    /// key) and the lease is still ours, the new tokens go into that. If the connection was replaced or removed, or the
-    /// lease went to somebody else, they are discarded, and revoked where the provider offers that.
+    /// The row is not the one that was read. If it holds the new tokens already, an earlier attempt was written and not
+    /// heard of. If it is the same credential in another form (another target, another data key) and the lease is still
+    /// ours, the new tokens go into that. If the connection was replaced or removed they are discarded, and revoked where
+    /// the provider offers that. If another replica has overtaken us they are discarded alone: to revoke them would end
+    /// what that one got from the same grant.
     async fn displaced(
         &self,
         ctx: &TenantCtx,
@@ -451,16 +462,13 @@ impl Refresher {
         let key = Key { ctx, integration: &integration.instance, account: &row.account };
         let current = self.store.connection(&key).await?;
         self.vault.forget(ctx);
-        if let Some(current) = &current
-            && current.lease_owner.as_deref() == Some(&lease.owner)
-            && current.version != row.version
-        {
+        let alike = |a: Option<&Secret>, b: Option<&Secret>| a.is_some() && a.map(fingerprint) == b.map(fingerprint);
+        if let Some(current) = current.as_ref().filter(|current| current.version != row.version) {
             let mut stored = self.vault.open_row(ctx, current).await?;
-            let same = |a: &Credential, b: &Credential| match (a.renewal(), b.renewal()) {
-                (Some(a), Some(b)) => fingerprint(a) == fingerprint(b),
-                _ => false,
-            };
-            if same(&stored, old) {
+            if alike(stored.bearer(), new.bearer()) {
+                return Ok(None);
+            }
+            if current.lease_owner.as_deref() == Some(&lease.owner) && alike(stored.renewal(), old.renewal()) {
                 match (&mut stored.kind, &new.kind) {
                     (Kind::OAuth(tokens), Kind::OAuth(fresh))
                     | (Kind::Scoped { tokens, .. }, Kind::Scoped { tokens: fresh, .. }) => *tokens = fresh.clone(),
@@ -470,8 +478,7 @@ impl Refresher {
                 return Ok(Some((current.clone(), stored)));
             }
         }
-        let replaced = current.as_ref().is_none_or(|current| current.version != row.version);
-        if !replaced {
+        if current.as_ref().is_some_and(|current| current.grant_version == row.grant_version) {
             self.alarm(Alarm::LeaseLost, ctx, row);
             return Err(RefreshError::Busy);
         }

@@ -278,6 +278,7 @@ impl Vault {
             retry_at_ms: None,
             failures: 0,
             ends_ms: life.ends_ms,
+            grant_version: None,
         };
         let (new, dek_id) = self.seal_into(ctx, &row, credential).await?;
         let stored = self.store.put_connection(ctx, &new, old, &dek_id).await?;

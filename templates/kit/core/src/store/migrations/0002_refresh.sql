@@ -9,6 +9,7 @@ ALTER TABLE connections ADD COLUMN retry_at_ms BIGINT;
 ALTER TABLE connections ADD COLUMN failures BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE connections ADD COLUMN ends_ms BIGINT;
 ALTER TABLE connections ADD COLUMN warned_days BIGINT;
+ALTER TABLE connections ADD COLUMN grant_version BIGINT;
 
 CREATE INDEX connections_by_refresh ON connections (refresh_at_ms);
 CREATE INDEX connections_by_end ON connections (ends_ms);

@@ -1,0 +1,186 @@
+//! Criteria 18 and 19: what a person does wins over a refresh, and how a consent is carried out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use kit::tenant::Account;
+use kit::upstream::connect::{Begun, Callback, ConnectError};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::net::{CLIENT_ID, Place, Reply};
+use crate::world::{HOUR, MINUTE, Replica, World, all, good, pair, pass, until};
+
+/// A refresh of the tenant `a` that waits for its answer until the semaphore gives a permit.
+async fn refreshing(world: &World, one: &Replica, integration: &str) -> Arc<Semaphore> {
+    let a = one.tenant_with_pair("a", integration, 3_600).await;
+    pass(HOUR).await;
+    let gate = Arc::new(Semaphore::new(0));
+    world.net.script_token(Reply::Held(gate.clone()));
+    drop(one.calls(&a, Box::leak(format!("{integration}_me").into_boxed_str()), 1));
+    until("it asks", || world.net.counts().0 == 1).await;
+    gate
+}
+
+async fn done(one: &Replica) {
+    until("the refresh has ended", || one.kit.refresher.under_way() == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_18_a_connection_removed_during_a_refresh_stays_removed_and_its_tokens_are_revoked() {
+    let (world, one) = World::with_one().await;
+    let gate = refreshing(&world, &one, "shop").await;
+    one.kit.operator.connection_remove("a", "shop", "default").await.unwrap();
+    gate.add_permits(1);
+    done(&one).await;
+    assert_eq!(one.kit.operator.connection_list("a").await.unwrap(), []);
+    assert_eq!(world.net.tokens(Place::Revoke), ["R-a-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_18_a_connection_replaced_during_a_refresh_stays_what_it_became() {
+    let (world, one) = World::with_one().await;
+    let gate = refreshing(&world, &one, "shop").await;
+    one.connect("a", "shop", pair("new", 3_600)).await;
+    gate.add_permits(1);
+    done(&one).await;
+    let a = one.local("a").await;
+    assert_eq!(one.call(&a, "shop_me").await, good("new"));
+    assert_eq!(world.net.tokens(Place::Revoke), ["R-a-1"]);
+    assert!(!world.net.is_revoked("new"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_18_a_profile_chosen_during_a_refresh_and_the_new_tokens_are_both_kept() {
+    let (world, one) = World::with_one().await;
+    let gate = refreshing(&world, &one, "lwa").await;
+    one.kit.operator.connection_target("a", "lwa", "default", "22").await.unwrap();
+    gate.add_permits(1);
+    done(&one).await;
+    let a = one.local("a").await;
+    assert_eq!(one.call(&a, "lwa_me").await, good("a"));
+    let seen = world.net.seen(Place::Api).pop().unwrap();
+    assert_eq!((seen.token.as_str(), seen.profile.as_deref()), ("A-a-1", Some("22")));
+    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_18_a_data_key_replaced_during_a_refresh_costs_no_token() {
+    let (world, one) = World::with_one().await;
+    let gate = refreshing(&world, &one, "shop").await;
+    one.kit.operator.vault_rotate_dek("a").await.unwrap();
+    gate.add_permits(1);
+    done(&one).await;
+    let a = one.local("a").await;
+    assert_eq!(one.call(&a, "shop_me").await, good("a"));
+    assert!(world.net.tokens(Place::Api).iter().all(|token| token == "A-a-1"));
+    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
+}
+
+const BACK: &str = "https://mcp.test/connect/callback";
+
+async fn begin(one: &Replica, integration: &str) -> (Begun, BTreeMap<String, String>) {
+    one.kit.operator.tenant_add("a").await.unwrap_or_default();
+    let (a, account) = (one.local("a").await, Account::parse("default").unwrap());
+    let begun = one.kit.connector.begin(&a, integration, &account, None, BACK, "cookie").await.unwrap();
+    let query = begun.authorize_url.query_pairs().into_owned().collect();
+    (begun, query)
+}
+
+fn state(begun: &Begun) -> &str {
+    begun.state.expose_str().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_19_a_consent_ends_in_a_connection_and_a_second_callback_changes_nothing() {
+    let (world, one) = World::with_one().await;
+    let (begun, query) = begin(&one, "ads").await;
+    let challenge = query["code_challenge"].clone();
+    let expected = [
+        ("access_type", "offline"),
+        ("client_id", CLIENT_ID),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+        ("prompt", "consent"),
+        ("redirect_uri", BACK),
+        ("response_type", "code"),
+        ("scope", "adwords email"),
+        ("state", state(&begun)),
+    ];
+    assert_eq!(query, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    world.net.consent("code", "a", BACK, Some(&challenge));
+    world.net.grant("email adwords");
+    let callback = Callback { state: state(&begun), code: Some("code"), browser: "cookie" };
+    one.kit.connector.finish(&callback).await.unwrap();
+    // What was sent proves the challenge, and was never in an address.
+    let sent = world.net.seen(Place::Token)[0].params.clone();
+    let verifier = &sent["code_verifier"];
+    assert_eq!(URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())), challenge);
+    assert!(!begun.authorize_url.as_str().contains(verifier.as_str()));
+    assert_eq!((sent["grant_type"].as_str(), sent["redirect_uri"].as_str()), ("authorization_code", BACK));
+    let a = one.local("a").await;
+    assert_eq!(one.call(&a, "ads_me").await, good("a"));
+    assert_eq!(one.kit.connector.finish(&callback).await, Err(ConnectError::UnknownState));
+    assert_eq!(one.call(&a, "ads_me").await, good("a"));
+    assert_eq!(world.net.counts().0, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_19_a_state_is_good_for_ten_minutes_in_the_browser_that_began() {
+    let (world, one) = World::with_one().await;
+    for (wait, browser, expected) in
+        [(10 * MINUTE, "cookie", ConnectError::UnknownState), (0, "another", ConnectError::OtherBrowser)]
+    {
+        let (begun, query) = begin(&one, "ads").await;
+        world.net.consent("code", "a", BACK, Some(&query["code_challenge"]));
+        pass(wait).await;
+        let callback = Callback { state: state(&begun), code: Some("code"), browser };
+        assert_eq!(one.kit.connector.finish(&callback).await, Err(expected));
+        // It is used up either way.
+        let again = Callback { browser: "cookie", ..callback };
+        assert_eq!(one.kit.connector.finish(&again).await, Err(ConnectError::UnknownState));
+    }
+    let forged = Callback { state: "forged", code: Some("code"), browser: "cookie" };
+    assert_eq!(one.kit.connector.finish(&forged).await, Err(ConnectError::UnknownState));
+    assert_eq!(world.net.counts(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_19_a_consent_that_leaves_something_out_or_is_refused_makes_no_connection() {
+    let (world, one) = World::with_one().await;
+    let (begun, query) = begin(&one, "ads").await;
+    world.net.consent("code", "a", BACK, Some(&query["code_challenge"]));
+    world.net.grant("email");
+    let callback = Callback { state: state(&begun), code: Some("code"), browser: "cookie" };
+    let missing = ConnectError::MissingScopes(vec!["adwords".to_owned()]);
+    assert_eq!(one.kit.connector.finish(&callback).await, Err(missing));
+    let (begun, _) = begin(&one, "ads").await;
+    let refused = Callback { state: state(&begun), code: None, browser: "cookie" };
+    assert_eq!(one.kit.connector.finish(&refused).await, Err(ConnectError::Denied));
+    assert_eq!(one.kit.operator.connection_list("a").await.unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_19_a_code_that_was_stolen_is_of_no_use_without_the_verifier() {
+    let (world, one) = World::with_one().await;
+    let (begun, _) = begin(&one, "ads").await;
+    // The code of another consent, with another challenge.
+    world.net.consent("stolen", "victim", BACK, Some("another challenge"));
+    let callback = Callback { state: state(&begun), code: Some("stolen"), browser: "cookie" };
+    let refused = ConnectError::NoTokens("the authorization server does not accept the code");
+    assert_eq!(one.kit.connector.finish(&callback).await, Err(refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_19_two_callbacks_at_once_exchange_the_code_once() {
+    let (world, [one, two, _]) = World::with_three().await;
+    let (begun, query) = begin(&one, "ads").await;
+    world.net.consent("code", "a", BACK, Some(&query["code_challenge"]));
+    let callback = Callback { state: state(&begun), code: Some("code"), browser: "cookie" };
+    let (first, second) = tokio::join!(one.kit.connector.finish(&callback), two.kit.connector.finish(&callback));
+    assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1, "{first:?} {second:?}");
+    assert_eq!(world.net.counts().0, 1);
+    drop(all(Vec::new()).await);
+}

@@ -1,0 +1,16 @@
+//! Refresh, by its twenty criteria: each test is named after one. Everything is real but the network and the time: several
+//! replicas share one SQLite file, the authorization server rotates tokens and ends a family whose used token comes
+//! again, and the clock moves on when everything waits.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+
+mod net;
+mod providers;
+mod sql;
+mod world;
+
+mod consent;
+mod failures;
+mod once;
+mod requests;
+mod time;
