@@ -268,13 +268,13 @@ fn connections_are_listed_and_removed() {
     }
     let table = live.run(&["connection", "list", "--tenant", "acme"]).ok();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["INTEGRATION", "ACCOUNT", "CHANGED", "STATE"]);
+    assert_eq!(rows[0], ["INTEGRATION", "ACCOUNT", "CHANGED", "ENDS", "STATE"]);
     let cells: Vec<[&str; 3]> = rows[1..].iter().map(|row| [row[0], row[1], row[row.len() - 1]]).collect();
     assert_eq!(cells, [["notion", "default", "active"], ["shop", "eu-1", "active"]]);
     let listed: Value =
         serde_json::from_str(&live.run(&["connection", "list", "--tenant", "acme", "--json"]).ok()).unwrap();
     let names: Vec<&String> = listed[0].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["account", "changed_ms", "integration", "reason", "state"]);
+    assert_eq!(names, ["account", "changed_ms", "ends_ms", "integration", "reason", "state"]);
     let missing = "error: tenant `acme` has no such connection\n\n\
                    hint: see `zz-everything connection list --tenant acme`\n";
     refused(&live.run(&["connection", "remove", "shop", "--tenant", "acme"]), missing);
@@ -348,6 +348,48 @@ fn an_address_reserved_for_examples_is_noticed() {
 }
 
 #[test]
+fn a_tenants_data_is_exported_without_secrets() {
+    let live = Live::empty();
+    live.run(&["tenant", "add", "acme"]).ok();
+    live.run_with(&["connection", "set", "shop", "--tenant", "acme"], b"canary-of-acme").ok();
+    let key = live.run(&["key", "create", "--tenant", "acme", "--label", "laptop"]).ok();
+    let text = live.run(&["tenant", "export", "acme"]).ok();
+    let export: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((export["tenant"].as_str(), export["state"].as_str()), (Some("acme"), Some("active")));
+    assert_eq!(export["keys"][0]["label"], "laptop");
+    assert_eq!(export["connections"][0]["integration"], "shop");
+    assert!(!text.contains("canary") && !text.contains(key.trim()), "{text}");
+}
+
+#[test]
+fn an_app_is_for_integrations_that_need_one() {
+    let live = Live::empty();
+    let refusal = "error: Shop is called without an app\n\n\
+                   hint: set its connections with `zz-everything connection set shop --tenant TENANT`\n";
+    refused(&live.run_with(&["app", "set", "shop", "--client-id", "id"], b"secret"), refusal);
+    said(&live.run(&["app", "list"]), "there are no apps yet\n");
+}
+
+#[test]
+fn the_key_encryption_key_is_rotated_by_command_and_the_old_one_removed_when_nothing_needs_it() {
+    let live = Live::empty();
+    live.run(&["tenant", "add", "acme"]).ok();
+    let status = || -> Value { serde_json::from_str(&live.run(&["vault", "status", "--json"]).ok()).unwrap() };
+    let old = status()[0]["kek_id"].as_str().unwrap().to_owned();
+    live.run(&["vault", "rotate-kek"]).ok();
+    let after = status();
+    assert_eq!((after[0]["primary"].as_bool(), after[0]["deks_active"].as_i64()), (Some(true), Some(1)), "{after}");
+    assert_eq!(
+        (after[1]["kek_id"].as_str(), after[1]["deks_active"].as_i64()),
+        (Some(old.as_str()), Some(0)),
+        "{after}"
+    );
+    live.run(&["vault", "remove-kek", &old]).ok();
+    assert_eq!(status().as_array().map(Vec::len), Some(1));
+    live.run(&["tenant", "list"]).ok();
+}
+
+#[test]
 fn a_store_that_may_not_be_migrated_by_the_server_is_by_command() {
     let live = Live::empty();
     let mut command = live.command(&["serve"]);
@@ -355,7 +397,7 @@ fn a_store_that_may_not_be_migrated_by_the_server_is_by_command() {
     let ended = finish(command, b"");
     assert_eq!(ended.code, REFUSED);
     assert!(
-        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 1 migration(s)\n"),
+        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 2 migration(s)\n"),
         "{}",
         ended.err
     );

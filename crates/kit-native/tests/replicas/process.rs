@@ -80,7 +80,7 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
     let settings =
         IntegrationSettings { base_url: url("/"), token_url: url("/token"), ..IntegrationSettings::default() };
     let (sql, kek) = store::open(place).await;
-    let network: Arc<dyn HttpSend> = Arc::new(NetworkSend::new(Egress { loopback: true, private: false }));
+    let network: Arc<dyn HttpSend> = Arc::new(NetworkSend::new(Egress { loopback: true, ..Egress::default() }));
     let (sql, send): (Arc<dyn Sql>, Arc<dyn HttpSend>) = match fault {
         Some(fault) => {
             (Arc::new(FaultySql { inner: sql, fault: fault.clone() }), Arc::new(FaultySend { inner: network, fault }))

@@ -15,6 +15,8 @@ pub struct Egress {
     pub loopback: bool,
     /// Private networks (RFC 1918, RFC 4193, RFC 6598): only if the owner said so.
     pub private: bool,
+    /// The metadata services of clouds: never for an upstream.
+    pub metadata: bool,
 }
 
 /// Where an address leads.
@@ -23,17 +25,23 @@ enum Reach {
     Public,
     Loopback,
     Private,
-    /// Nowhere that an upstream could be: metadata services, multicast, documentation, reserved.
+    Metadata,
+    /// Nowhere that a server could be: multicast, documentation, reserved.
     Nowhere,
 }
 
 impl Egress {
+    /// For the keepers of key-encryption keys and the tokens for them: the owner alone says where those are, and they are
+    /// on this machine, in its network, or the cloud's own.
+    pub(crate) const KEEPERS: Self = Self { loopback: true, private: true, metadata: true };
+
     /// Whether requests may go to `address`.
     pub fn permits(self, address: IpAddr) -> bool {
         match reach(address) {
             Reach::Public => true,
             Reach::Loopback => self.loopback,
             Reach::Private => self.private,
+            Reach::Metadata => self.metadata,
             Reach::Nowhere => false,
         }
     }
@@ -64,10 +72,10 @@ fn reach_v4(address: Ipv4Addr) -> Reach {
         [10, ..] | [192, 168, ..] => Reach::Private,
         [172, second, ..] if second & 0xF0 == 16 => Reach::Private,
         [100, second, ..] if second & 0xC0 == 64 => Reach::Private,
-        // "This network", metadata and link-local, protocol assignments, documentation, 6to4 relays, benchmarks.
-        [0, ..] | [169, 254, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => {
-            Reach::Nowhere
-        }
+        // Link-local: metadata services live there.
+        [169, 254, ..] => Reach::Metadata,
+        // "This network", protocol assignments, documentation, 6to4 relays, benchmarks.
+        [0, ..] | [192, 0, 0, _] | [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Reach::Nowhere,
         [192, 88, 99, _] => Reach::Nowhere,
         [198, second, ..] if second & 0xFE == 18 => Reach::Nowhere,
         // Multicast, reserved, broadcast.
@@ -90,7 +98,7 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
         [0x2002, high, low, ..] => inner(high, low),
         [first, ..] if first & 0xFE00 == 0xFC00 => match address.segments() {
             // The metadata service of EC2.
-            [0xFD00, 0xEC2, ..] => Reach::Nowhere,
+            [0xFD00, 0xEC2, ..] => Reach::Metadata,
             _ => Reach::Private,
         },
         // Documentation, Teredo and the rest of the protocol assignments.
@@ -162,18 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn metadata_multicast_and_reserved_addresses_lead_nowhere() {
-        let found =
-            all("0.0.0.0 169.254.169.254 192.0.0.1 192.0.2.1 192.88.99.1 198.18.0.1 198.19.255.255 198.51.100.1 \
-                         203.0.113.1 224.0.0.1 240.0.0.1 255.255.255.255 :: fe80::1 fec0::1 ff02::1 fd00:ec2::254 \
-                         2001::1 2001:db8::1 3fff::1 100::1 64:ff9b:1::1 ::ffff:169.254.169.254 ::1.2.3.4");
+    fn multicast_and_reserved_addresses_lead_nowhere() {
+        let found = all("0.0.0.0 192.0.0.1 192.0.2.1 192.88.99.1 198.18.0.1 198.19.255.255 198.51.100.1 \
+                         203.0.113.1 224.0.0.1 240.0.0.1 255.255.255.255 :: fe80::1 fec0::1 ff02::1 \
+                         2001::1 2001:db8::1 3fff::1 100::1 64:ff9b:1::1 ::1.2.3.4");
         assert!(found.iter().all(|reach| *reach == Reach::Nowhere), "{found:?}");
+    }
+
+    #[test]
+    fn metadata_services_are_told() {
+        let found = all("169.254.169.254 169.254.0.1 fd00:ec2::254 ::ffff:169.254.169.254");
+        assert!(found.iter().all(|reach| *reach == Reach::Metadata), "{found:?}");
     }
 
     #[test]
     fn what_the_owner_allowed_is_permitted_and_metadata_never_is() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let open = Egress { loopback: true, private: true };
+        let open = Egress { loopback: true, private: true, metadata: false };
         assert!(open.permits(address("127.0.0.1")) && open.permits(address("10.0.0.1")));
         assert!(!open.permits(address("169.254.169.254")) && !open.permits(address("fd00:ec2::254")));
         let closed = Egress::default();
@@ -200,6 +213,6 @@ mod tests {
         let name = || "localhost".parse::<Name>().unwrap();
         let refused = Guarded(Egress::default()).resolve(name()).await.err().unwrap();
         assert!(refused.downcast_ref::<Refused>().is_some());
-        assert!(Guarded(Egress { loopback: true, private: false }).resolve(name()).await.is_ok());
+        assert!(Guarded(Egress { loopback: true, ..Egress::default() }).resolve(name()).await.is_ok());
     }
 }

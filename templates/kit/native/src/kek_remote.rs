@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::egress::Egress;
 use crate::send::NetworkSend;
 
 /// A keeper that failed is not asked again before this.
@@ -66,7 +67,8 @@ impl Remote {
     /// `id` names the key in the log.
     pub(crate) fn new(id: &str, timeout: Duration, clock: Arc<dyn Clock>) -> Self {
         let places = Semaphore::new(AT_ONCE);
-        Self { id: id.to_owned(), send: NetworkSend::default(), clock, timeout, places, state: Mutex::default() }
+        let send = NetworkSend::new(Egress::KEEPERS);
+        Self { id: id.to_owned(), send, clock, timeout, places, state: Mutex::default() }
     }
 
     #[cfg(feature = "kms-gcp")]

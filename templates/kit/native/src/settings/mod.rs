@@ -164,7 +164,7 @@ impl Settings {
 
     /// Where requests may go: to this machine only while nobody else can reach the server.
     pub fn egress(&self) -> Egress {
-        Egress { loopback: self.bind.ip().is_loopback(), private: self.egress_private }
+        Egress { loopback: self.bind.ip().is_loopback(), private: self.egress_private, metadata: false }
     }
 
     /// What must hold once the server listens on more than loopback.
