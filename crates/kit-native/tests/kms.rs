@@ -19,14 +19,21 @@ use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::{Spy, app};
-use kit::ports::{Clock, KeyWrap, KeyWrapError};
-use kit::secret::Secret;
+use kit::boot::{Options, Ports, boot};
+use kit::inbound::Environment;
+use kit::limit::memory::MemoryLimits;
+use kit::operator::NewConnection;
+use kit::pipeline::Caller;
+use kit::ports::{BoxFuture, Clock, HttpSend, KeyWrap, KeyWrapError, SendError};
+use kit::prelude::*;
+use kit::tenant::TenantId;
 use kit::vault::kek::LocalKeks;
-use kit_native::clock::SystemRng;
+use kit_native::clock::{SystemRng, TokioTime};
 use kit_native::kek_ring;
+use kit_native::log::LogTelemetry;
 use kit_native::settings::Settings;
+use kit_native::sqlite::Sqlite;
 use kit_native::testing::TempFolder;
-use serde_json::{Value, json};
 
 const NAME: &str = "projects/p/locations/l/keyRings/r/cryptoKeys/k";
 
@@ -264,4 +271,65 @@ async fn a_keeper_that_is_not_there_is_unavailable() {
     let clock: Arc<dyn Clock> = Arc::new(Still::default());
     let ring = kek_ring::open(&gcp(nobody).vault, &clock).unwrap();
     assert_eq!(ring.wrap(b"purpose", &Secret::from("k")).await.err(), Some(KeyWrapError::Unavailable));
+}
+
+/// A server whose key-encryption key is at a keeper that goes away: it serves on with the data keys it has opened, until the
+/// grace is over, and says then what is wrong.
+#[tokio::test]
+async fn a_server_outlives_its_keeper_for_the_grace_and_no_longer() {
+    let ((keeper, address), folder) = (Keeper::start().await, TempFolder::new());
+    let file = folder.path().join("token");
+    std::fs::write(&file, "token-1").unwrap();
+    let (still, upstream) = (Arc::new(Still::default()), Spy::default());
+    let clock: Arc<dyn Clock> = still.clone();
+    let ports = Ports {
+        clock: clock.clone(),
+        sleep: Arc::new(TokioTime),
+        spawn: Arc::new(TokioTime),
+        rng: Arc::new(SystemRng),
+        sql: Arc::new(Sqlite::open(&folder.path().join("store.db")).unwrap()),
+        kek: Arc::new(kek_ring::open(&vault(address, &file).vault, &clock).unwrap()),
+        send: Some(Arc::new(Direct(upstream.clone()))),
+        limits: Arc::new(MemoryLimits::default()),
+        telemetry: Arc::new(LogTelemetry),
+    };
+    let settings = vault(address, &file);
+    let options = Options {
+        environment: Environment::Live,
+        migrate: true,
+        bounds: settings.bounds,
+        max_upstream_bytes: settings.max_upstream_bytes,
+        kms_grace: Duration::from_secs(3_600),
+        refresh: settings.refresh,
+        integrations: settings.integrations.clone(),
+    };
+    let kit = boot(&app(&upstream), ports, options).await.unwrap();
+    kit.operator.tenant_add("acme").await.unwrap();
+    kit.operator.connection_set(NewConnection::new("acme", "crm", Secret::from("key-of-acme"))).await.unwrap();
+    let tenant = kit.authenticator.local(&TenantId::parse("acme").unwrap()).await.unwrap();
+    let call = || async {
+        let answer = kit.pipeline.tool(&tenant, "crm_me", json!({}), Caller::patient()).await;
+        answer.map(|answer| answer.value).map_err(|failure| format!("{failure:?}"))
+    };
+    assert_eq!(call().await, Ok(json!({"ok": true})));
+    keeper.trouble.store(503, Ordering::SeqCst);
+    for minutes in [5, 15, 59] {
+        still.0.store(minutes * 60_000_000, Ordering::SeqCst);
+        assert_eq!(call().await, Ok(json!({"ok": true})), "{minutes} minutes");
+    }
+    still.0.store(61 * 60_000_000, Ordering::SeqCst);
+    assert!(call().await.unwrap_err().contains("the vault does not answer"));
+    assert_eq!(upstream.keys().len(), 4);
+    keeper.trouble.store(0, Ordering::SeqCst);
+    still.0.store(62 * 60_000_000, Ordering::SeqCst);
+    assert_eq!(call().await, Ok(json!({"ok": true})));
+}
+
+/// The upstream that remembers, without sandboxes around it.
+struct Direct(Spy);
+
+impl HttpSend for Direct {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        Box::pin(std::future::ready(Ok(self.0.handle(&request))))
+    }
 }
