@@ -181,7 +181,7 @@ impl Server {
         list.into_iter().map(|c| format!("{}/{} {:?} {:?}", c.integration, c.account, c.state, c.reason)).collect()
     }
 
-    fn new(secret: &str) -> NewConnection<'_> {
+    fn of_a(secret: &str) -> NewConnection<'_> {
         NewConnection::new("a", "ads", Secret::from(secret))
     }
 
@@ -200,7 +200,7 @@ impl Server {
         operator.app_set("ads", None, "id", Secret::from("one")).await.unwrap();
         operator.app_set("ads", Some("a"), "of-a", Secret::from("two")).await.unwrap();
         operator.app_set("ads", Some("a"), "of-a", Secret::from("three")).await.unwrap();
-        operator.connection_set(Self::new("first")).await.unwrap();
+        operator.connection_set(Self::of_a("first")).await.unwrap();
         said.push(self.call("a").await);
         said.push(format!("{:?}", operator.connection_targets("a", "ads", "default").await.unwrap()));
         operator.connection_target("a", "ads", "default", "1").await.unwrap();
@@ -230,7 +230,7 @@ impl Server {
         said.push(self.call("a").await);
         said.extend(self.connections("a").await);
         self.upstream.fail.store(0, Ordering::SeqCst);
-        operator.connection_set(NewConnection { target: Some("2"), ..Self::new("second") }).await.unwrap();
+        operator.connection_set(NewConnection { target: Some("2"), ..Self::of_a("second") }).await.unwrap();
         said.push(self.call("a").await);
         // A consent.
         let ctx = self.kit.authenticator.local(&TenantId::parse("b").unwrap()).await.unwrap();

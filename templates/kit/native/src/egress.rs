@@ -33,7 +33,7 @@ enum Reach {
 impl Egress {
     /// For the keepers of key-encryption keys and the tokens for them: the owner alone says where those are, and they are
     /// on this machine, in its network, or the cloud's own.
-    pub(crate) const KEEPERS: Self = Self { loopback: true, private: true, metadata: true };
+    pub const KEEPERS: Self = Self { loopback: true, private: true, metadata: true };
 
     /// Whether requests may go to `address`.
     pub fn permits(self, address: IpAddr) -> bool {
