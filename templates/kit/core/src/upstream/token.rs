@@ -18,7 +18,7 @@ use super::throttle;
 use crate::ports::{HttpRequest, HttpResponse, Method};
 use crate::secret::Secret;
 use crate::vault::App;
-use crate::vault::credential::{Credential, Kind, Token, Tokens};
+use crate::vault::credential::{Credential, Kind, Token, Tokens, fingerprint};
 
 /// No token answer is longer.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
@@ -245,7 +245,11 @@ pub(crate) fn renewed(old: &Credential, answer: Answer, issued_ms: i64) -> Crede
         Kind::LongLived(_) => Kind::LongLived(token),
         Kind::ApiKey(key) => Kind::ApiKey(key.clone()),
         Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => {
-            let replaced = answer.refresh.is_some();
+            // The same token once more is the old one, with the end that it had.
+            let replaced = answer
+                .refresh
+                .as_ref()
+                .is_some_and(|new| tokens.refresh.as_ref().map(fingerprint) != Some(fingerprint(new)));
             let kept = tokens.refresh_expires_ms.filter(|_| !replaced);
             let tokens = Tokens {
                 access: Some(token),
