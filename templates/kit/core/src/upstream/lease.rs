@@ -13,8 +13,9 @@ use crate::store::Store;
 use crate::store::connections::ConnectionRow;
 use crate::tenant::TenantId;
 
-/// Wall clocks differ by less than this; a lease that should have ended longer ago is taken over at once.
-const MAX_SKEW_MS: i64 = 120_000;
+/// A lease that should have ended longer ago is taken over at once. No wall clock is set by so much while a holder works: a
+/// clock that is an hour ahead, or was just set, must not take a lease from somebody who uses a refresh token.
+const LONG_PAST_MS: i64 = 86_400_000;
 
 /// A lease that this process holds.
 pub(crate) struct Lease {
@@ -59,7 +60,7 @@ impl Leases {
     ) -> Result<Option<Lease>, SqlError> {
         let now = clock.wall_ms();
         if let Some(holder) = &row.lease_owner {
-            let long_past = row.lease_until_ms.is_some_and(|until| until + MAX_SKEW_MS < now);
+            let long_past = row.lease_until_ms.is_some_and(|until| until + LONG_PAST_MS < now);
             if !long_past && !self.over(ctx, row, holder, clock.monotonic_us()) {
                 return Ok(None);
             }
