@@ -82,7 +82,8 @@ fn window_ms(before: Duration, life_ms: i64) -> i64 {
 }
 
 /// When the background sweep should renew this connection though nobody uses it. Access tokens that live for hours are
-/// left to the next call: renewing them all the time would be most of what a provider hears from us.
+/// left to the next call: renewing them all the time would be most of what a provider hears from us. `seed` is now, which
+/// the version follows.
 pub(crate) fn sweep_ms(shape: &AuthShape, credential: &Credential, seed: i64) -> Option<i64> {
     let tokens = match &credential.kind {
         Kind::ApiKey(_) => return None,
@@ -92,18 +93,23 @@ pub(crate) fn sweep_ms(shape: &AuthShape, credential: &Credential, seed: i64) ->
     tokens.refresh.as_ref()?;
     let long = tokens.access.as_ref().is_some_and(|t| t.expires_ms.is_some_and(|end| end - t.issued_ms >= DAY_MS));
     let due = long.then(|| due_ms(shape, credential, seed)).flatten();
-    due.into_iter().chain(keep_alive_ms(shape.oauth()?.refresh_life, tokens)).min()
+    due.into_iter().chain(keep_alive_ms(shape.oauth()?.refresh_life, tokens, seed)).min()
 }
 
-fn keep_alive_ms(life: RefreshLife, tokens: &Tokens) -> Option<i64> {
+/// `now` is the last use of a refresh token that was typed in and has given nothing yet.
+fn keep_alive_ms(life: RefreshLife, tokens: &Tokens, now: i64) -> Option<i64> {
     match life {
         RefreshLife::Endless | RefreshLife::Absolute => None,
         RefreshLife::Idle { refresh_after_days } => {
-            Some(tokens.access.as_ref()?.issued_ms + i64::from(refresh_after_days) * DAY_MS)
+            let used = tokens.access.as_ref().map_or(now, |access| access.issued_ms);
+            Some(used + i64::from(refresh_after_days) * DAY_MS)
         }
-        RefreshLife::Sliding { refresh_before_days } => {
-            Some(tokens.refresh_expires_ms? - i64::from(refresh_before_days) * DAY_MS)
-        }
+        RefreshLife::Sliding { refresh_before_days } => match (tokens.refresh_expires_ms, &tokens.access) {
+            (Some(end), _) => Some(end - i64::from(refresh_before_days) * DAY_MS),
+            // When it ends is known after the first use only.
+            (None, None) => Some(now),
+            (None, Some(_)) => None,
+        },
     }
 }
 
