@@ -308,7 +308,7 @@ impl Store {
     }
 
     /// Changes the state of the very credential that `row` holds; a newer one is left alone. Says whether it did. The
-    /// lease goes with it.
+    /// lease goes with it. When to refresh stays: a connection that is put back to work is kept alive as before.
     pub(crate) async fn set_connection_state(
         &self,
         ctx: &TenantCtx,
@@ -321,7 +321,7 @@ impl Store {
         values.extend([row.version.into(), state.as_str().into(), reason.into(), now.into()]);
         let sql = format!(
             "UPDATE connections SET state = $5, reason = $6, changed_ms = $7, lease_owner = NULL, \
-             lease_until_ms = NULL, refresh_at_ms = NULL {KEY} AND version = $4 RETURNING version"
+             lease_until_ms = NULL {KEY} AND version = $4 RETURNING version"
         );
         Ok(!self.query(&sql, &values).await?.is_empty())
     }
@@ -365,6 +365,15 @@ impl Store {
                    WHERE c.refresh_at_ms <= $1 AND c.state IN ('active', 'needs_target') AND t.state = 'active' \
                    AND (c.retry_at_ms IS NULL OR c.retry_at_ms <= $1) ORDER BY c.refresh_at_ms LIMIT $2";
         self.due(sql, &[now.into(), limit.into()]).await
+    }
+
+    /// Leaves `due` to a later pass of the sweep. Calls are not held up by it.
+    pub(crate) async fn postpone(&self, ctx: &TenantCtx, due: &Due, until: i64) -> Result<(), SqlError> {
+        let key = Key { ctx, integration: &due.integration, account: &due.account };
+        let mut values: Vec<Val> = key.values().into();
+        values.extend([due.version.into(), until.into()]);
+        let sql = format!("UPDATE connections SET refresh_at_ms = $5 {KEY} AND version = $4");
+        self.query(&sql, &values).await.map(drop)
     }
 
     /// Connections of all tenants that end before `before` and whose owner was not yet warned of `days` or fewer.

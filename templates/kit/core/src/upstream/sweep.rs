@@ -17,6 +17,8 @@ use super::refresh::{Cause, Refresher};
 /// Connections that one pass takes up. The rest, if there is any, waits for the next one: a provider that hears from us
 /// ten thousand times in a minute answers with a limit.
 const BATCH: i64 = 200;
+/// What could not be renewed waits for this long, so that it does not keep others out of a pass.
+const POSTPONED_MS: i64 = 600_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// What one pass did.
@@ -44,12 +46,18 @@ impl Sweeper {
         let mut swept = Swept::default();
         let store = &self.refresher.store;
         for due in store.due_for_refresh(self.clock.wall_ms(), BATCH).await? {
-            // An integration that was taken out of the project leaves its connections behind.
-            let Some(integration) = self.registry.integrations.get(&due.integration) else { continue };
             let ctx = TenantCtx::for_sweep(due.tenant.clone());
+            // An integration that was taken out of the project leaves its connections behind.
+            let Some(integration) = self.registry.integrations.get(&due.integration) else {
+                store.postpone(&ctx, &due, self.clock.wall_ms() + DAY_MS).await?;
+                continue;
+            };
             match self.refresher.refresh(&ctx, integration, &due.account, Cause::Sweep).await {
                 Ok(()) => swept.renewed += 1,
-                Err(_) => swept.failed += 1,
+                Err(_) => {
+                    swept.failed += 1;
+                    store.postpone(&ctx, &due, self.clock.wall_ms() + POSTPONED_MS).await?;
+                }
             }
         }
         for days in [3, 14, 30] {
