@@ -54,6 +54,7 @@ impl Keeper {
         let keeper = Arc::new(Self { keks, token, trouble, asked });
         let router = Router::new()
             .route("/computeMetadata/v1/instance/service-accounts/default/token", get(metadata))
+            .route("/token", post(google_token))
             .route("/v1/transit/{verb}/orders", post(transit))
             .route("/v1/{*path}", post(kms))
             .with_state(keeper.clone());
@@ -89,6 +90,16 @@ async fn metadata(State(keeper): State<Arc<Keeper>>, headers: HeaderMap) -> Resp
 }
 
 /// CRC-32C (Castagnoli).
+/// The token endpoint of Google, for a user whose refresh token is the name of an access token.
+async fn google_token(State(keeper): State<Arc<Keeper>>, body: String) -> Response {
+    let form: std::collections::BTreeMap<_, _> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+    assert_eq!((form["grant_type"].as_str(), form["client_id"].as_str()), ("refresh_token", "client"));
+    if form["refresh_token"] != *keeper.token.lock().unwrap() {
+        return answer(400, &json!({"error": "invalid_grant", "error_description": "Account has been deleted"}));
+    }
+    answer(200, &json!({"access_token": form["refresh_token"], "expires_in": 3_599, "token_type": "Bearer"}))
+}
+
 fn crc32c(bytes: &[u8]) -> String {
     let step = |crc: u32| if crc & 1 == 1 { (crc >> 1) ^ 0x82F6_3B78 } else { crc >> 1 };
     let crc = bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), |crc, _| step(crc)));
@@ -160,6 +171,9 @@ async fn transit(
         return answer(200, &json!({"data": {"ciphertext": format!("vault:v1:{sealed}")}}));
     }
     let sealed = body["ciphertext"].as_str().unwrap().trim_start_matches("vault:v1:");
+    if sealed.is_empty() {
+        return no(400, "missing ciphertext to decrypt");
+    }
     match keeper.keks.unwrap(&keeper.keks.ids()[0], &aad, sealed).await {
         Ok(plain) => answer(200, &json!({"data": {"plaintext": STANDARD.encode(plain.expose())}})),
         Err(_) => no(400, "cipher: message authentication failed"),
@@ -223,6 +237,55 @@ async fn cloud_kms_wraps_for_one_purpose_with_the_token_of_the_metadata_server()
     keeps(&ring, &format!("gcp:{NAME}")).await;
 }
 
+/// Settings of a server that asks for tokens with the credentials in `file`.
+fn gcp_with_file(address: SocketAddr, file: &Path) -> Settings {
+    settings(&[
+        ("MCP__VAULT__KEK", format!("gcp-kms:{NAME}")),
+        ("MCP__VAULT__GCP_KMS_ENDPOINT", format!("http://{address}")),
+        ("GOOGLE_APPLICATION_CREDENTIALS", file.display().to_string()),
+    ])
+}
+
+fn user(token_uri: &str) -> String {
+    json!({"type": "authorized_user", "client_id": "client", "client_secret": "s", "refresh_token": "token-1",
+           "token_uri": token_uri})
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_user_that_google_refuses_is_denied_and_not_waited_for() {
+    let ((keeper, address), folder) = (Keeper::start().await, TempFolder::new());
+    let file = folder.path().join("user.json");
+    std::fs::write(&file, user(&format!("http://{address}/token"))).unwrap();
+    let still = Arc::new(Still::default());
+    let clock: Arc<dyn Clock> = still.clone();
+    let ring = kek_ring::open(&gcp_with_file(address, &file).vault, &clock).unwrap();
+    keeps(&ring, &format!("gcp:{NAME}")).await;
+    *keeper.token.lock().unwrap() = "token-2".to_owned();
+    still.0.store(3_600_000_000, Ordering::SeqCst);
+    assert_eq!(ring.wrap(b"purpose", &Secret::from("k")).await.err(), Some(KeyWrapError::Denied));
+}
+
+/// What signs for us goes to nobody in the clear: not at boot, and not when the file is another one later.
+#[tokio::test]
+async fn credentials_are_sent_to_no_address_without_tls() {
+    let ((keeper, address), folder) = (Keeper::start().await, TempFolder::new());
+    let file = folder.path().join("user.json");
+    let clear = "http://token.test/token";
+    std::fs::write(&file, user(clear)).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(Still::default());
+    let refused = kek_ring::open(&gcp_with_file(address, &file).vault, &clock).err().unwrap();
+    let expected = format!("`token_uri` in `{}` is no https:// address", file.display());
+    assert!(format!("{refused:#}").contains(&expected), "{refused:#}");
+
+    std::fs::write(&file, user(&format!("http://{address}/token"))).unwrap();
+    let ring = kek_ring::open(&gcp_with_file(address, &file).vault, &clock).unwrap();
+    std::fs::write(&file, user(clear)).unwrap();
+    let before = keeper.count();
+    assert_eq!(ring.wrap(b"purpose", &Secret::from("k")).await.err(), Some(KeyWrapError::Unavailable));
+    assert_eq!(keeper.count(), before);
+}
+
 #[tokio::test]
 async fn a_transit_engine_wraps_for_one_purpose_with_the_token_of_a_file() {
     let ((keeper, address), folder) = (Keeper::start().await, TempFolder::new());
@@ -232,6 +295,8 @@ async fn a_transit_engine_wraps_for_one_purpose_with_the_token_of_a_file() {
     let ring = kek_ring::open(&vault(address, &file).vault, &clock).unwrap();
     let id = format!("transit:http://{address}/v1/transit/keys/orders");
     keeps(&ring, &id).await;
+    // A row that somebody has emptied is an altered row.
+    assert_eq!(ring.unwrap(&id, b"purpose", "").await.err(), Some(KeyWrapError::Rejected));
     // An agent has put another one there.
     *keeper.token.lock().unwrap() = "token-2".to_owned();
     std::fs::write(&file, "token-2\n").unwrap();

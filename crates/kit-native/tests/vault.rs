@@ -16,7 +16,7 @@ use kit::inbound::{Environment, TenantCtx};
 use kit::limit::memory::MemoryLimits;
 use kit::operator::NewConnection;
 use kit::pipeline::{Bounds, Caller};
-use kit::ports::{BoxFuture, Clock, HttpSend, KeyWrap, SendError};
+use kit::ports::{BoxFuture, Clock, HttpSend, SendError};
 use kit::prelude::*;
 use kit::upstream::refresh::Timing;
 use kit_native::clock::{SystemRng, TokioTime};
@@ -270,65 +270,6 @@ async fn an_apps_secret_outlives_the_data_key_it_was_sealed_under() {
     }
 }
 
-#[tokio::test]
-async fn a_key_encryption_key_that_is_still_needed_is_not_removed() {
-    let place = Place::new();
-    let kit = place.start().await.unwrap();
-    tenant(&kit, "a").await;
-    let old = kit.operator.vault_status().await.unwrap()[0].kek_id.clone();
-    let primary = kit.operator.vault_removable(&old).await.unwrap_err();
-    assert_eq!(primary.to_string(), format!("`{old}` is the primary key-encryption key: it wraps new keys"));
-    assert_eq!(primary.hint(), Some("put another in its place first: `acme vault rotate-kek`"));
-    kek_file::add_key(&place.kek()).unwrap();
-    let needed = kit.operator.vault_removable(&old).await.unwrap_err();
-    assert_eq!(needed.to_string(), format!("`{old}` still wraps 1 data key(s) and 3 server key(s)"));
-    assert_eq!(needed.hint(), Some("wrap them with the primary first: `acme vault rewrap`"));
-    kit.operator.vault_rewrap(false).await.unwrap();
-    kit.operator.vault_removable(&old).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_server_without_a_key_that_is_still_needed_does_not_start() {
-    let place = Place::new();
-    let kit = place.start().await.unwrap();
-    tenant(&kit, "a").await;
-    let first = kit.operator.vault_status().await.unwrap()[0].kek_id.clone();
-    drop(kit);
-    // Somebody puts a new key in and takes the old one out by hand, without the commands.
-    kek_file::add_key(&place.kek()).unwrap();
-    kek_file::remove_key(&place.kek(), &first).unwrap();
-    let error = place.start().await.err().unwrap();
-    assert!(error.contains(&first), "{error}");
-}
-
-#[tokio::test]
-async fn two_rewraps_at_once_do_the_work_once_and_both_succeed() {
-    let place = Place::new();
-    let (one, two) = (place.start().await.unwrap(), place.start().await.unwrap());
-    for number in 0..20 {
-        tenant(&one, &format!("t{number}")).await;
-    }
-    kek_file::add_key(&place.kek()).unwrap();
-    let (first, second) = tokio::join!(one.operator.vault_rewrap(false), two.operator.vault_rewrap(false));
-    let (first, second) = (first.unwrap(), second.unwrap());
-    assert!(first.altered.is_empty() && second.altered.is_empty(), "{first:?} {second:?}");
-    let status = one.operator.vault_status().await.unwrap();
-    assert_eq!((status[0].deks_active, status[0].server_keys), (20, 3), "{status:?}");
-    assert_eq!((status[1].deks_active, status[1].server_keys), (0, 0), "{status:?}");
-}
-
-#[tokio::test]
-async fn a_tenant_that_was_shredded_stays_shredded_after_a_rotation() {
-    let place = Place::new();
-    let kit = place.start().await.unwrap();
-    let key = tenant(&kit, "a").await;
-    kit.operator.tenant_delete("a").await.unwrap();
-    kek_file::add_key(&place.kek()).unwrap();
-    assert_eq!(kit.operator.vault_rewrap(false).await.unwrap().deks, 0);
-    assert!(call(&place.start().await.unwrap(), &key).await.is_err());
-    assert!(kit.operator.vault_rotate_dek("a").await.is_err());
-}
-
 /// What a file holds that is not a key, and what a stranger reads.
 #[tokio::test]
 async fn a_file_that_is_not_a_key_says_so_before_anything_is_opened() {
@@ -350,12 +291,4 @@ async fn a_key_file_that_others_can_read_is_refused() {
     std::fs::set_permissions(place.kek(), std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = place.start().await.err().unwrap();
     assert!(error.contains("can be read by others"), "{error}");
-}
-
-#[test]
-fn the_ring_names_its_primary_first() {
-    let place = Place::new();
-    let first = kek_file::read(&place.kek(), Kind::File).unwrap().ids();
-    let added = kek_file::add_key(&place.kek()).unwrap();
-    assert_eq!(kek_file::read(&place.kek(), Kind::File).unwrap().ids(), [vec![added], first].concat());
 }

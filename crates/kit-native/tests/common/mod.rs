@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every suite compiles this module and uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod live;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[path = "../../../../tests/server/wire.rs"]
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use kit::App;
 use kit::boot::Kit;
+use kit::ports::{BoxFuture, HttpSend, SendError};
 use kit::prelude::*;
 use kit_native::http::{Http, listen};
 use kit_native::settings::Settings;
@@ -66,6 +68,13 @@ impl Sandbox for Spy {
             0 => HttpResponse::json(200, &json!({"ok": true})),
             status => HttpResponse::json(status, &json!({"error": "as told"})),
         }
+    }
+}
+
+/// The upstream of a live server.
+impl HttpSend for Spy {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        Box::pin(std::future::ready(Ok(self.handle(&request))))
     }
 }
 

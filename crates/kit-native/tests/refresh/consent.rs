@@ -1,83 +1,15 @@
 //! Criteria 18 and 19: what a person does wins over a refresh, and how a consent is carried out.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kit::tenant::Account;
 use kit::upstream::connect::{Begun, Callback, ConnectError};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
-use crate::net::{CLIENT_ID, Place, Reply};
-use crate::world::{HOUR, MINUTE, Replica, World, all, good, pair, pass, until};
-
-/// A refresh of the tenant `a` that waits for its answer until the semaphore gives a permit.
-async fn refreshing(world: &World, one: &Replica, integration: &str) -> Arc<Semaphore> {
-    let a = one.tenant_with_pair("a", integration, 3_600).await;
-    pass(HOUR).await;
-    let gate = Arc::new(Semaphore::new(0));
-    world.net.script_token(Reply::Held(gate.clone()));
-    drop(one.calls(&a, Box::leak(format!("{integration}_me").into_boxed_str()), 1));
-    until("it asks", || world.net.counts().0 == 1).await;
-    gate
-}
-
-async fn done(one: &Replica) {
-    until("the refresh has ended", || one.kit.refresher.under_way() == 0).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_18_a_connection_removed_during_a_refresh_stays_removed_and_its_tokens_are_revoked() {
-    let (world, one) = World::with_one().await;
-    let gate = refreshing(&world, &one, "shop").await;
-    one.kit.operator.connection_remove("a", "shop", "default").await.unwrap();
-    gate.add_permits(1);
-    done(&one).await;
-    assert_eq!(one.kit.operator.connection_list("a").await.unwrap(), []);
-    assert_eq!(world.net.tokens(Place::Revoke), ["R-a-1"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_18_a_connection_replaced_during_a_refresh_stays_what_it_became() {
-    let (world, one) = World::with_one().await;
-    let gate = refreshing(&world, &one, "shop").await;
-    one.connect("a", "shop", pair("new", 3_600)).await;
-    gate.add_permits(1);
-    done(&one).await;
-    let a = one.local("a").await;
-    assert_eq!(one.call(&a, "shop_me").await, good("new"));
-    assert_eq!(world.net.tokens(Place::Revoke), ["R-a-1"]);
-    assert!(!world.net.is_revoked("new"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_18_a_profile_chosen_during_a_refresh_and_the_new_tokens_are_both_kept() {
-    let (world, one) = World::with_one().await;
-    let gate = refreshing(&world, &one, "lwa").await;
-    one.kit.operator.connection_target("a", "lwa", "default", "22").await.unwrap();
-    gate.add_permits(1);
-    done(&one).await;
-    let a = one.local("a").await;
-    assert_eq!(one.call(&a, "lwa_me").await, good("a"));
-    let seen = world.net.seen(Place::Api).pop().unwrap();
-    assert_eq!((seen.token.as_str(), seen.profile.as_deref()), ("A-a-1", Some("22")));
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_18_a_data_key_replaced_during_a_refresh_costs_no_token() {
-    let (world, one) = World::with_one().await;
-    let gate = refreshing(&world, &one, "shop").await;
-    one.kit.operator.vault_rotate_dek("a").await.unwrap();
-    gate.add_permits(1);
-    done(&one).await;
-    let a = one.local("a").await;
-    assert_eq!(one.call(&a, "shop_me").await, good("a"));
-    assert!(world.net.tokens(Place::Api).iter().all(|token| token == "A-a-1"));
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
-}
+use crate::net::{CLIENT_ID, Place};
+use crate::world::{MINUTE, Replica, World, all, good, pass};
 
 const BACK: &str = "https://mcp.test/connect/callback";
 

@@ -9,8 +9,12 @@ mod providers;
 mod sql;
 mod world;
 
+mod classes;
+mod clock;
 mod consent;
 mod failures;
+mod idle;
 mod once;
+mod replace;
 mod requests;
-mod time;
+mod saving;

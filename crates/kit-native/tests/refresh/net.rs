@@ -173,11 +173,6 @@ impl Net {
         self.state.lock().unwrap().families.entry(family.to_owned()).or_default().revoked = true;
     }
 
-    /// Whether the family was ended.
-    pub fn is_revoked(&self, family: &str) -> bool {
-        self.state.lock().unwrap().families.get(family).is_some_and(|family| family.revoked)
-    }
-
     /// A code as the authorize page gives it.
     pub fn consent(&self, code: &str, family: &str, redirect_uri: &str, challenge: Option<&str>) {
         let kept = (family.to_owned(), redirect_uri.to_owned(), challenge.map(str::to_owned));

@@ -1,4 +1,4 @@
-//! Criteria 1 to 5: one refresh, whoever asks and whatever breaks.
+//! Criteria 1 to 3: one refresh, whoever asks.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 
 use crate::net::{Place, Reply};
 use crate::sql::Fault;
-use crate::world::{HOUR, SECOND, World, all, good, pass, until};
+use crate::world::{HOUR, Replica, SECOND, World, all, bad, good, pass, until};
 
-/// Part of the statement that commits a refresh.
+/// Part of the statement that stores refreshed tokens.
 const COMMIT: &str = "AND lease_owner = $12";
 
 #[tokio::test(start_paused = true)]
@@ -25,20 +25,136 @@ async fn criterion_01_a_hundred_and_two_calls_on_three_replicas_make_one_token_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn criterion_02_a_replica_that_comes_second_waits_and_reads_again() {
+async fn criterion_01_each_hour_of_a_day_makes_one_token_request_on_three_replicas() {
+    let (world, replicas) = World::with_three().await;
+    let a = replicas[0].tenant("a", "shop", "R-a-0").await;
+    for _ in 0..24 {
+        let calls = replicas.iter().flat_map(|replica| replica.calls(&a, "shop_me", 5)).collect();
+        assert_eq!(all(calls).await, vec![good("a"); 15]);
+        pass(HOUR).await;
+    }
+    let expected: Vec<String> = (0..24).map(|n| format!("R-a-{n}")).collect();
+    assert_eq!(world.net.tokens(Place::Token), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_01_calls_in_the_window_go_on_with_the_old_token_and_make_one_token_request() {
+    let (world, replicas) = World::with_three().await;
+    let a = replicas[0].tenant_with_pair("a", "shop", 3_600).await;
+    pass(HOUR - 30 * SECOND).await;
+    let calls = replicas.iter().flat_map(|replica| replica.calls(&a, "shop_me", 34)).collect();
+    assert_eq!(all(calls).await, vec![good("a"); 102]);
+    assert_eq!(world.net.tokens(Place::Api), vec!["A-a-0"; 102]);
+    until("the refresh is over", || replicas.iter().all(|replica| replica.kit.refresher.under_way() == 0)).await;
+    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
+    replicas[0].call(&a, "shop_me").await.unwrap();
+    assert_eq!(world.net.tokens(Place::Api).last().unwrap(), "A-a-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_01_a_caller_that_leaves_does_not_take_the_refresh_with_it() {
+    let (world, one) = World::with_one().await;
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    let calls = one.calls(&a, "shop_me", 3);
+    until("the token request is under way", || world.net.counts().0 == 1).await;
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+    until("the refresh is over", || one.kit.refresher.under_way() == 0).await;
+    assert_eq!(one.call(&a, "shop_me").await, good("a"));
+    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_02_who_loses_the_lease_reads_the_row_again_and_asks_nobody() {
     let (world, [one, two, _]) = World::with_three().await;
-    let a = one.tenant_with_pair("a", "shop", 3_600).await;
-    pass(HOUR).await;
+    let a = one.tenant("a", "shop", "R-a-0").await;
     let gate = Arc::new(Semaphore::new(0));
     world.net.script_token(Reply::Held(gate.clone()));
     let first = one.calls(&a, "shop_me", 1);
-    until("the first asks", || world.net.counts().0 == 1).await;
-    let second = two.calls(&a, "shop_me", 5);
+    until("the token request is under way", || world.net.counts().0 == 1).await;
+    let second = two.calls(&a, "shop_me", 1);
     pass(3 * SECOND).await;
     gate.add_permits(1);
     assert_eq!(all(first).await, [good("a")]);
-    assert_eq!(all(second).await, vec![good("a"); 5]);
+    assert_eq!(all(second).await, [good("a")]);
     assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
+}
+
+/// The lease is somebody's who says nothing.
+async fn held_by_a_stranger() -> (World, Replica, kit::inbound::TenantCtx) {
+    let (world, one) = World::with_one().await;
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    let until = 1_800_000_000_000_i64 + world.net.now_ms() + 30_000;
+    let sql = "UPDATE connections SET lease_owner = 'stranger', lease_until_ms = ?1";
+    world.database().execute(sql, [until]).unwrap();
+    (world, one, a)
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_02_a_loser_waits_twelve_seconds_and_makes_no_request() {
+    let (world, one, a) = held_by_a_stranger().await;
+    let began = world.net.now_ms();
+    assert_eq!(one.call(&a, "shop_me").await, bad("unavailable", "the connection to Shop is being renewed"));
+    let waited = world.net.now_ms() - began;
+    assert!((12_000..=12_250).contains(&waited), "{waited}");
+    assert_eq!(world.net.counts(), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_02_the_lease_of_a_holder_that_says_nothing_is_taken_after_thirty_seconds() {
+    let (world, one, a) = held_by_a_stranger().await;
+    let began = world.net.now_ms();
+    while one.call(&a, "shop_me").await.is_err() {}
+    let waited = world.net.seen(Place::Token)[0].at_ms - began;
+    assert!((30_000..=30_250).contains(&waited), "{waited}");
+    assert_eq!(world.net.counts(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_03_a_token_request_ends_before_its_lease_does() {
+    let (world, replicas) = World::with_three().await;
+    let a = replicas[0].tenant("a", "shop", "R-a-0").await;
+    world.net.script_token(Reply::Never);
+    let calls = replicas.iter().flat_map(|replica| replica.calls(&a, "shop_me", 2)).collect();
+    all(calls).await;
+    while replicas[2].call(&a, "shop_me").await.is_err() {
+        pass(100).await;
+    }
+    let requests = world.net.seen(Place::Token);
+    assert_eq!(requests.iter().map(|seen| (seen.token.as_str(), seen.together)).collect::<Vec<_>>(), [("R-a-0", 1); 2]);
+    assert!(requests[1].at_ms - requests[0].at_ms >= 11_000, "ten seconds, and one of back-off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_03_a_holder_that_lost_its_lease_writes_nothing() {
+    let (world, one) = World::with_one().await;
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    let (gate, version) = (Arc::new(Semaphore::new(0)), world.column::<i64>("a", "version"));
+    one.sql.plan(COMMIT, 1, Fault::Held(gate.clone()));
+    let calls = one.calls(&a, "shop_me", 1);
+    until("the answer is there", || world.net.counts().0 == 1).await;
+    pass(SECOND).await;
+    world.database().execute("UPDATE connections SET lease_owner = 'other'", []).unwrap();
+    gate.add_permits(1);
+    assert_eq!(all(calls).await, [bad("unavailable", "the connection to Shop is being renewed")]);
+    assert_eq!(world.column::<i64>("a", "version"), version);
+    assert_eq!(world.column::<String>("a", "lease_owner"), "other");
+    assert_eq!(world.alarms(), [Alarm::LeaseLost]);
+    assert_eq!((world.net.counts(), one.state("a").await), ((1, 0), ConnectionState::Active));
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_03_a_holder_that_was_stopped_until_its_lease_is_nearly_over_sends_nothing() {
+    let (world, one) = World::with_one().await;
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    let gate = Arc::new(Semaphore::new(0));
+    one.sql.plan("FROM apps", 1, Fault::Held(gate.clone()));
+    let calls = one.calls(&a, "shop_me", 1);
+    pass(21 * SECOND).await;
+    gate.add_permits(1);
+    assert_eq!(all(calls).await, [bad("unavailable", "the connection to Shop is being renewed")]);
+    assert_eq!(world.net.counts(), (0, 0));
+    assert_eq!(world.column::<Option<String>>("a", "lease_owner"), None);
+    assert_eq!(one.call(&a, "shop_me").await, good("a"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,76 +181,4 @@ async fn criterion_03_a_holder_that_was_overtaken_writes_nothing_and_revokes_not
     assert_eq!(world.alarms(), [Alarm::LeaseLost]);
     assert_eq!(two.call(&a, "shop_me").await, good("a"));
     assert_eq!(world.net.tokens(Place::Token), ["R-a-0", "R-a-0"]);
-}
-
-/// The first process dies between the answer and the commit; a second one starts.
-async fn after_a_death(grace: bool) -> (World, crate::world::Called) {
-    let (world, one) = World::with_one().await;
-    world.net.manner(|manner| manner.grace = grace);
-    let a = one.tenant_with_pair("a", "shop", 3_600).await;
-    pass(HOUR).await;
-    one.sql.plan(COMMIT, 1_000, Fault::Held(Arc::new(Semaphore::new(0))));
-    let lost = one.calls(&a, "shop_me", 1);
-    until("it asks", || world.net.counts().0 == 1).await;
-    pass(SECOND).await;
-    lost.iter().for_each(tokio::task::JoinHandle::abort);
-    let two = world.replica().await;
-    let mut answer = two.call(&a, "shop_me").await;
-    while answer.as_ref().is_err_and(|(kind, _)| kind == "unavailable") {
-        pass(10 * SECOND).await;
-        answer = two.call(&a, "shop_me").await;
-    }
-    // What is settled stays settled: nothing goes round and round.
-    for _ in 0..5 {
-        assert_eq!(two.call(&a, "shop_me").await, answer);
-    }
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0", "R-a-0"]);
-    (world, answer)
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_04_after_a_death_before_the_commit_the_next_process_recovers_where_the_provider_lets_it() {
-    assert_eq!(after_a_death(true).await.1, good("a"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_04_after_a_death_before_the_commit_a_person_is_asked_for_where_nothing_else_helps() {
-    let (world, answer) = after_a_death(false).await;
-    assert_eq!(answer.unwrap_err().0, "reconnect_required");
-    assert_eq!(world.column::<String>("a", "state"), ConnectionState::NeedsReconnect.as_str());
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_05_tokens_that_cannot_be_written_are_kept_and_written_again() {
-    let (world, one) = World::with_one().await;
-    let a = one.tenant_with_pair("a", "shop", 3_600).await;
-    pass(HOUR).await;
-    one.sql.plan(COMMIT, 5, Fault::Lost);
-    assert_eq!(one.call(&a, "shop_me").await, good("a"));
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
-    assert_eq!(world.alarms(), [Alarm::RefreshUnsaved]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_05_a_write_whose_answer_is_lost_is_found_done() {
-    let (world, one) = World::with_one().await;
-    let a = one.tenant_with_pair("a", "shop", 3_600).await;
-    pass(HOUR).await;
-    one.sql.plan(COMMIT, 1, Fault::Unheard);
-    assert_eq!(one.call(&a, "shop_me").await, good("a"));
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
-    assert_eq!(world.net.tokens(Place::Revoke), [""; 0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn criterion_05_a_caller_that_leaves_takes_no_refresh_with_it() {
-    let (world, one) = World::with_one().await;
-    let a = one.tenant_with_pair("a", "shop", 3_600).await;
-    pass(HOUR).await;
-    let calls = one.calls(&a, "shop_me", 3);
-    until("it asks", || world.net.counts().0 == 1).await;
-    calls.iter().for_each(tokio::task::JoinHandle::abort);
-    until("it is done", || one.kit.refresher.under_way() == 0).await;
-    assert_eq!(one.call(&a, "shop_me").await, good("a"));
-    assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
 }

@@ -12,16 +12,18 @@ use kit::limit::memory::MemoryLimits;
 use kit::observe::{Alarm, AlarmEvent, CallEvent};
 use kit::operator::{ConnectionSummary, NewConnection};
 use kit::pipeline::{Bounds, Caller, Failure};
-use kit::ports::{Clock, Telemetry};
+use kit::ports::{BoxFuture, Clock, Spawn, Telemetry};
 use kit::prelude::*;
 use kit::store::connections::ConnectionState;
 use kit::tenant::TenantId;
 use kit::upstream::refresh::Timing;
 use kit::vault::kek::LocalKeks;
 use kit_native::clock::{SystemRng, TokioTime};
+use kit_native::log::LogTelemetry;
 use kit_native::sqlite::Sqlite;
 use kit_native::testing::TempFolder;
 use rusqlite::Connection as Database;
+use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::net::{CLIENT_ID, CLIENT_SECRET, Net, Way};
@@ -58,18 +60,31 @@ impl Clock for ReplicaClock {
 /// What was reported, of all replicas.
 #[derive(Default)]
 pub struct Reports {
-    alarms: Mutex<Vec<Alarm>>,
+    alarms: Mutex<Vec<(Alarm, String, String)>>,
     texts: Mutex<Vec<String>>,
 }
 
 impl Telemetry for Reports {
     fn call(&self, event: &CallEvent<'_>) {
         self.texts.lock().unwrap().push(format!("{event:?}"));
+        LogTelemetry.call(event);
     }
 
     fn alarm(&self, event: &AlarmEvent<'_>) {
         self.texts.lock().unwrap().push(format!("{event:?}"));
-        self.alarms.lock().unwrap().push(event.alarm);
+        LogTelemetry.alarm(event);
+        let named = (event.alarm, event.tenant.to_string(), event.integration.to_owned());
+        self.alarms.lock().unwrap().push(named);
+    }
+}
+
+/// Tasks that end with their replica.
+#[derive(Default)]
+struct Tasks(Mutex<Vec<AbortHandle>>);
+
+impl Spawn for Tasks {
+    fn spawn(&self, work: BoxFuture<'static, ()>) {
+        self.0.lock().unwrap().push(tokio::spawn(work).abort_handle());
     }
 }
 
@@ -79,6 +94,7 @@ pub struct Replica {
     pub kit: Arc<Kit>,
     pub clock: Arc<ReplicaClock>,
     pub sql: Arc<Tap>,
+    tasks: Arc<Tasks>,
 }
 
 /// A store, everything outside, and what was reported.
@@ -123,10 +139,11 @@ impl World {
         };
         let clock = Arc::new(ReplicaClock { began: self.began, wrong_ms: AtomicI64::new(0) });
         let sql = Arc::new(Tap::new(Sqlite::open(&self.folder.path().join("store.db")).unwrap()));
+        let tasks = Arc::new(Tasks::default());
         let ports = Ports {
             clock: clock.clone(),
             sleep: Arc::new(TokioTime),
-            spawn: Arc::new(TokioTime),
+            spawn: tasks.clone(),
             rng: Arc::new(SystemRng),
             sql: sql.clone(),
             kek: Arc::new(LocalKeks::parse(b"0123456789abcdefghijklmnopqrstuv", Arc::new(SystemRng)).unwrap()),
@@ -143,11 +160,16 @@ impl World {
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };
-        Replica { kit: Arc::new(boot(&app(), ports, options).await.unwrap()), clock, sql }
+        Replica { kit: Arc::new(boot(&app(), ports, options).await.unwrap()), clock, sql, tasks }
     }
 
     /// The alarms so far.
     pub fn alarms(&self) -> Vec<Alarm> {
+        self.reports.alarms.lock().unwrap().iter().map(|(alarm, ..)| *alarm).collect()
+    }
+
+    /// The alarms so far, each with its tenant and integration.
+    pub fn named_alarms(&self) -> Vec<(Alarm, String, String)> {
         self.reports.alarms.lock().unwrap().clone()
     }
 
@@ -172,6 +194,11 @@ impl World {
 pub type Called = Result<Value, (String, String)>;
 
 impl Replica {
+    /// Ends as if killed: what it had under way is gone.
+    pub fn die(self) {
+        self.tasks.0.lock().unwrap().iter().for_each(AbortHandle::abort);
+    }
+
     pub async fn app_set(&self, integration: &str, secret: &str) {
         self.kit.operator.app_set(integration, None, CLIENT_ID, Secret::from(secret)).await.unwrap();
     }
@@ -237,9 +264,9 @@ pub fn pair(name: &str, expires_in: i64) -> String {
         .to_string()
 }
 
-/// Moves all clocks on.
+/// Lets time pass; whatever is due meanwhile happens.
 pub async fn pass(ms: i64) {
-    tokio::time::advance(Duration::from_millis(ms.unsigned_abs())).await;
+    tokio::time::sleep(Duration::from_millis(ms.unsigned_abs())).await;
 }
 
 /// Waits until `condition` holds, in virtual time.

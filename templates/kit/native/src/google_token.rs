@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
@@ -39,6 +39,7 @@ pub(crate) enum TokenSource {
 /// A source with its last token.
 pub(crate) struct GoogleToken {
     source: TokenSource,
+    loopback: bool,
     last: Mutex<Last>,
 }
 
@@ -59,10 +60,31 @@ struct Granted {
 }
 
 #[derive(Deserialize)]
+struct Refused {
+    #[serde(rename = "error")]
+    _error: String,
+}
+
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Credentials {
-    ServiceAccount { client_email: String, private_key_id: String, private_key: String, token_uri: String },
-    AuthorizedUser { client_id: String, client_secret: String, refresh_token: String },
+    ServiceAccount {
+        client_email: String,
+        private_key_id: String,
+        private_key: String,
+        token_uri: String,
+    },
+    AuthorizedUser {
+        client_id: String,
+        client_secret: String,
+        refresh_token: String,
+        #[serde(default = "usual_address")]
+        token_uri: String,
+    },
+}
+
+fn usual_address() -> String {
+    "https://oauth2.googleapis.com/token".to_owned()
 }
 
 /// What a token is asked for with: the address and the form.
@@ -72,12 +94,9 @@ impl GoogleToken {
     /// `loopback` says whether a token may be asked for over plain HTTP on this machine.
     pub(crate) fn open(source: TokenSource, loopback: bool) -> anyhow::Result<Self> {
         if let TokenSource::File(path) = &source {
-            let (address, _) = request(path, 0)?;
-            if address.scheme() != "https" && !(loopback && crate::settings::is_loopback(&address)) {
-                bail!("`token_uri` in `{}` is not an https:// address", path.display());
-            }
+            request(path, 0, loopback)?;
         }
-        Ok(Self { source, last: Mutex::new(Last { token: None, failed_us: i64::MIN }) })
+        Ok(Self { source, loopback, last: Mutex::new(Last { token: None, failed_us: i64::MIN }) })
     }
 
     /// A token that is good for a few minutes at least. Of several callers one asks; the others wait for it, and fail with
@@ -122,7 +141,8 @@ impl GoogleToken {
                 answer
             }
             TokenSource::File(path) => {
-                let (url, form) = request(path, remote.clock().wall_ms() / 1_000).map_err(|error| {
+                let now_s = remote.clock().wall_ms() / 1_000;
+                let (url, form) = request(path, now_s, self.loopback).map_err(|error| {
                     tracing::warn!(reason = format!("{error:#}"), "the credentials for Google cannot be used");
                     KeyWrapError::Unavailable
                 })?;
@@ -130,7 +150,12 @@ impl GoogleToken {
                 remote.exchange(Method::Post, &url, Vec::new(), "application/x-www-form-urlencoded", form).await?
             }
         };
-        if answer.status() == 200 { answer.json() } else { None }.ok_or(KeyWrapError::Unavailable)
+        match answer.status() {
+            200 => answer.json().ok_or(KeyWrapError::Unavailable),
+            // The account was disabled or deleted, or its key withdrawn.
+            400..=403 if answer.json::<Refused>().is_some() => Err(KeyWrapError::Denied),
+            _ => Err(KeyWrapError::Unavailable),
+        }
     }
 
     /// Forgets a token that was refused.
@@ -142,7 +167,7 @@ impl GoogleToken {
     }
 }
 
-fn request(path: &Path, now_s: i64) -> anyhow::Result<Request> {
+fn request(path: &Path, now_s: i64, loopback: bool) -> anyhow::Result<Request> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("failed to read `{shown}`"))?;
     let text = Zeroizing::new(text);
@@ -151,6 +176,11 @@ fn request(path: &Path, now_s: i64) -> anyhow::Result<Request> {
         let message = format!("`{shown}` holds no credentials of a service account or a user");
         Hinted::new(message, "unset GOOGLE_APPLICATION_CREDENTIALS to use the machine's own service account")
     })?;
+    let address = |text: &str| {
+        let secure = |url: &Url| url.scheme() == "https" || loopback && crate::settings::is_loopback(url);
+        let url = Url::parse(text).ok().filter(secure);
+        url.with_context(|| format!("`token_uri` in `{shown}` is no https:// address"))
+    };
     match credentials {
         Credentials::ServiceAccount { client_email, private_key_id, private_key, token_uri } => {
             let private_key = Zeroizing::new(private_key);
@@ -163,10 +193,9 @@ fn request(path: &Path, now_s: i64) -> anyhow::Result<Request> {
                 .with_context(|| format!("failed to sign with the private key in `{shown}`"))?;
             let assertion = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
             let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-            let address = token_uri.parse().with_context(|| format!("`token_uri` in `{shown}` is no address"))?;
-            Ok((address, form(&[("grant_type", grant), ("assertion", &assertion)])))
+            Ok((address(&token_uri)?, form(&[("grant_type", grant), ("assertion", &assertion)])))
         }
-        Credentials::AuthorizedUser { client_id, client_secret, refresh_token } => {
+        Credentials::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
             let secrets = [client_secret, refresh_token].map(Zeroizing::new);
             let pairs = [
                 ("grant_type", "refresh_token"),
@@ -174,7 +203,7 @@ fn request(path: &Path, now_s: i64) -> anyhow::Result<Request> {
                 ("client_secret", &secrets[0]),
                 ("refresh_token", &secrets[1]),
             ];
-            Ok((Url::parse("https://oauth2.googleapis.com/token")?, form(&pairs)))
+            Ok((address(&token_uri)?, form(&pairs)))
         }
     }
 }

@@ -149,7 +149,12 @@ fn good<T: serde::de::DeserializeOwned>(answer: &Answer) -> Result<T, KeyWrapErr
     let Some(Errors { errors }) = answer.json() else { return Err(KeyWrapError::Unavailable) };
     let says = |text: &str| errors.iter().any(|error| error.contains(text));
     Err(match answer.status() {
-        400 if says("message authentication failed") || says("invalid ciphertext") => KeyWrapError::Rejected,
+        400 if ["message authentication failed", "invalid ciphertext", "missing ciphertext"]
+            .iter()
+            .any(|t| says(t)) =>
+        {
+            KeyWrapError::Rejected
+        }
         // The key is not there, its old version was withdrawn, the token has no right to it.
         400 | 403 | 404 | 405 => KeyWrapError::Denied,
         _ => KeyWrapError::Unavailable,

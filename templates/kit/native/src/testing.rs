@@ -18,6 +18,7 @@ use crate::dev;
 use crate::settings::Settings;
 
 /// A clock that stands still until it is moved.
+#[derive(Default)]
 pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
@@ -83,7 +84,7 @@ impl TestKit {
     /// Boots `app` with default settings. Panics when that fails: a test has nothing to do then.
     #[allow(clippy::expect_used, reason = "a test harness fails by panicking")]
     pub async fn new(app: &App) -> Self {
-        let (folder, clock) = (TempFolder::new(), Arc::new(ManualClock(AtomicI64::new(0))));
+        let (folder, clock) = (TempFolder::new(), Arc::new(ManualClock::default()));
         let settings = Settings::load_with(app, Path::new("no-such-folder"), std::collections::BTreeMap::new())
             .expect("default settings are good");
         let kit = dev::start_with(app, &settings, folder.path(), clock.clone()).await.expect("the kit boots").kit;

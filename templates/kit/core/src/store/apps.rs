@@ -53,15 +53,17 @@ impl Store {
         .transpose()
     }
 
-    /// Writes an app if it still has version `old` (`None`: does not exist). Says whether it did.
+    /// Writes an app if it still has version `old` (`None`: does not exist). Says whether it did. An override is not written
+    /// when the data key `dek_id` it was sealed under is gone: it would be lost.
     pub(crate) async fn put_app(
         &self,
         tenant: Option<&TenantId>,
         integration: &str,
         row: &AppRow,
         old: Option<i64>,
+        dek_id: &str,
     ) -> Result<bool, SqlError> {
-        let values: [Val; 7] = [
+        let values: [Val; 8] = [
             whose(tenant),
             integration.into(),
             row.client_id.as_str().into(),
@@ -69,9 +71,11 @@ impl Store {
             row.version.into(),
             row.changed_ms.into(),
             old.unwrap_or(-1).into(),
+            dek_id.into(),
         ];
         let sql = "INSERT INTO apps (tenant_id, integration, client_id, sealed, version, changed_ms) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tenant_id, integration) DO UPDATE SET \
+                   SELECT $1, $2, $3, $4, CAST($5 AS BIGINT), CAST($6 AS BIGINT) WHERE $1 = '' OR EXISTS \
+                   (SELECT 1 FROM tenant_deks WHERE tenant_id = $1 AND id = $8 AND wrapped IS NOT NULL) ON CONFLICT (tenant_id, integration) DO UPDATE SET \
                    client_id = excluded.client_id, sealed = excluded.sealed, version = excluded.version, \
                    changed_ms = excluded.changed_ms WHERE apps.version = $7 RETURNING version";
         Ok(!self.query(sql, &values).await?.is_empty())

@@ -326,7 +326,8 @@ impl Store {
         Ok(!self.query(&sql, &values).await?.is_empty())
     }
 
-    /// Puts the connections of `integration` that waited for a good app back to work: all tenants', or one's.
+    /// Puts the connections of `integration` that waited for a good app back to work: all tenants', or one's. Cool-downs end
+    /// with it.
     pub(crate) async fn revive_misconfigured(
         &self,
         tenant: Option<&TenantId>,
@@ -339,8 +340,11 @@ impl Store {
             " AND tenant_id = $3"
         });
         let sql = format!(
-            "UPDATE connections SET state = 'active', reason = NULL, retry_at_ms = NULL, failures = 0, changed_ms = $2 \
-             WHERE integration = $1 AND state = 'misconfigured'{whose}"
+            "UPDATE connections SET retry_at_ms = NULL, failures = 0, \
+             reason = CASE state WHEN 'misconfigured' THEN NULL ELSE reason END, \
+             changed_ms = CASE state WHEN 'misconfigured' THEN $2 ELSE changed_ms END, \
+             state = CASE state WHEN 'misconfigured' THEN 'active' ELSE state END \
+             WHERE integration = $1 AND (state = 'misconfigured' OR retry_at_ms IS NOT NULL){whose}"
         );
         self.query(&sql, &values).await.map(drop)
     }

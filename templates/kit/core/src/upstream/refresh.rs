@@ -9,7 +9,7 @@
 //! written again), not an answer that cannot be read, not a cancelled caller, not a second replica.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -25,7 +25,6 @@ use crate::inbound::TenantCtx;
 use crate::observe::{Alarm, AlarmEvent};
 use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep, Spawn, Telemetry};
 use crate::registry::Mounted;
-use crate::secret::Secret;
 use crate::store::Store;
 use crate::store::connections::{ConnectionRow, ConnectionState, Key};
 use crate::tenant::TenantId;
@@ -121,9 +120,16 @@ pub struct Refresher {
     telemetry: Arc<dyn Telemetry>,
     timing: Timing,
     leases: Leases,
-    /// Apps that an authorization server has refused, by integration and version.
-    rejected: Mutex<HashSet<(String, i64)>>,
+    /// Apps that an authorization server refuses.
+    refused_apps: Mutex<HashSet<AppKey>>,
     flights: Arc<Flights<FlightKey, Result<(), RefreshError>>>,
+}
+
+/// Integration, client id and version of an app.
+type AppKey = (String, String, i64);
+
+fn app_key(integration: &Mounted, app: &App) -> AppKey {
+    (integration.instance.clone(), app.client_id.clone(), app.version)
 }
 
 /// What a refresher works with.
@@ -140,8 +146,8 @@ impl Refresher {
     pub(crate) fn new(store: Arc<Store>, vault: Arc<Vault>, ports: RefreshPorts, timing: Timing) -> Self {
         let RefreshPorts { send, clock, sleep, spawn, rng, telemetry } = ports;
         let (leases, flights) = (Leases::new(timing.lease), Arc::new(Flights::new()));
-        let rejected = Mutex::default();
-        Self { store, vault, send, clock, sleep, spawn, rng, telemetry, timing, leases, rejected, flights }
+        let refused_apps = Mutex::default();
+        Self { store, vault, send, clock, sleep, spawn, rng, telemetry, timing, leases, refused_apps, flights }
     }
 
     /// Refreshes under way. A host that stops waits for them: each may hold a pair that is nowhere else yet.
@@ -269,43 +275,29 @@ impl Refresher {
                 return Err(error.into());
             }
         };
-        let Some(request) = self.request(integration, &credential, &app) else {
-            self.store.release_lease(ctx, &row, &lease.owner, None).await?;
-            return Err(RefreshError::Misconfigured("the credential may not be sent to the token endpoint"));
-        };
-        // This process may have been stopped since it took the lease. What is sent now must end before another may begin.
-        if !lease.lasts(&*self.clock, self.timing.token_timeout) {
-            self.store.release_lease(ctx, &row, &lease.owner, None).await?;
-            return Err(RefreshError::Busy);
+        let mut app = app;
+        let mut asked = self.ask(integration, &credential, &app, &lease).await;
+        if matches!(asked, Ok(Err(Refusal::Misconfigured(_))))
+            && let Some(newer) = self.newer_app(ctx, integration, &app).await
+        {
+            app = newer;
+            asked = self.ask(integration, &credential, &app, &lease).await;
         }
-        let sent_us = self.clock.monotonic_us();
-        let asked = self.within(self.timing.token_timeout, self.send.send(request)).await;
-        let answer = self.verdict(integration, &credential, asked);
+        let answer = match asked {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.store.release_lease(ctx, &row, &lease.owner, None).await?;
+                return Err(error);
+            }
+        };
         match answer {
-            Ok(answer) => {
-                // When the request began, on the wall clock as it is now: a step of that clock meanwhile does not make
-                // the token older or younger.
-                let issued_ms = self.clock.wall_ms() - (self.clock.monotonic_us() - sent_us) / 1_000;
+            Ok((answer, issued_ms)) => {
+                self.refused().remove(&app_key(integration, &app));
                 self.commit(ctx, integration, row, &credential, answer, issued_ms, &lease).await
             }
-            Err(Refusal::Dead(reason)) => self.dead(ctx, integration, &row, reason).await,
+            Err(Refusal::Dead(reason)) => self.dead(ctx, integration, &row, &credential, &lease, reason).await,
             Err(Refusal::Misconfigured(reason)) => {
-                // Once for each form of the app: it is the owner's trouble, not that of each tenant.
-                let named = (integration.instance.clone(), app.version);
-                if self.rejected.lock().unwrap_or_else(PoisonError::into_inner).insert(named) {
-                    self.alarm(Alarm::AppRejected, ctx, &row);
-                }
-                let now = self.clock.wall_ms();
-                let usable = life::token_readiness(&integration.provider.auth, &credential, row.version, now);
-                if matches!(usable, Readiness::Ready | Readiness::Due) {
-                    // What we have is good for some time yet; the owner may mend the app until then.
-                    let retry_at = now + LONGEST_BACK_OFF_MS.min(self.back_off_ms(row.failures));
-                    self.store.release_lease(ctx, &row, &lease.owner, Some(retry_at)).await?;
-                    self.vault.forget(ctx);
-                } else {
-                    self.vault.mark(ctx, &row, ConnectionState::Misconfigured, reason).await?;
-                }
-                Err(RefreshError::Misconfigured(reason))
+                self.misconfigured(ctx, integration, &row, &credential, &app, &lease, reason).await
             }
             Err(Refusal::Later { after_ms, reason }) => {
                 let wait = self.back_off_ms(row.failures).max(after_ms.unwrap_or(0));
@@ -314,6 +306,76 @@ impl Refresher {
                 Err(RefreshError::Later(reason))
             }
         }
+    }
+
+    /// Asks the token endpoint: what it gave and when the request began, on the wall clock as it is afterwards.
+    async fn ask(
+        &self,
+        integration: &Mounted,
+        credential: &Credential,
+        app: &App,
+        lease: &Lease,
+    ) -> Result<Result<(Answer, i64), Refusal>, RefreshError> {
+        let request = self
+            .request(integration, credential, app)
+            .ok_or(RefreshError::Misconfigured("the credential may not be sent to the token endpoint"))?;
+        // This process may have been stopped since it took the lease. What is sent now must end before another may begin.
+        if !lease.lasts(&*self.clock, self.timing.token_timeout) {
+            return Err(RefreshError::Busy);
+        }
+        let sent_us = self.clock.monotonic_us();
+        let asked = self.within(self.timing.token_timeout, self.send.send(request)).await;
+        let answer = self.verdict(integration, credential, asked);
+        // A step of the wall clock meanwhile does not make the token older or younger.
+        let issued_ms = self.clock.wall_ms() - (self.clock.monotonic_us() - sent_us) / 1_000;
+        Ok(answer.map(|answer| (answer, issued_ms)))
+    }
+
+    /// The app, if somebody has set another one than `used`, which may have been read seconds ago.
+    async fn newer_app(&self, ctx: &TenantCtx, integration: &Mounted, used: &App) -> Option<App> {
+        self.vault.forget_apps(&integration.instance);
+        let now = self.vault.app(ctx, &integration.instance).await.ok().flatten();
+        now.filter(|now| (now.version, &now.client_id) != (used.version, &used.client_id))
+    }
+
+    /// The authorization server refuses the app. That is its owner's business: the connection waits, and nobody has to
+    /// consent again.
+    #[allow(clippy::too_many_arguments, reason = "one refresh, its parts side by side")]
+    async fn misconfigured(
+        &self,
+        ctx: &TenantCtx,
+        integration: &Mounted,
+        row: &ConnectionRow,
+        credential: &Credential,
+        app: &App,
+        lease: &Lease,
+        reason: &'static str,
+    ) -> Result<(), RefreshError> {
+        // Once for an app, not once for each of its connections.
+        if self.refused().insert(app_key(integration, app)) {
+            self.alarm(Alarm::AppRejected, ctx, row);
+        }
+        let now = self.clock.wall_ms();
+        let readiness = life::token_readiness(&integration.provider.auth, credential, row.version, now);
+        let usable = matches!(readiness, Readiness::Ready | Readiness::Due);
+        if usable || row.state == ConnectionState::NeedsTarget {
+            // What we have is good for some time yet, or not in use yet; the owner may mend the app until then.
+            let retry_at = now + LONGEST_BACK_OFF_MS.min(self.back_off_ms(row.failures));
+            self.store.release_lease(ctx, row, &lease.owner, Some(retry_at)).await?;
+            self.vault.forget(ctx);
+        } else if !self.vault.mark(ctx, row, ConnectionState::Misconfigured, reason).await? {
+            self.store.release_lease(ctx, row, &lease.owner, None).await?;
+        } else if self.newer_app(ctx, integration, app).await.is_some() {
+            // It was set between our question and our note, and did not find the connection waiting.
+            self.store.revive_misconfigured(Some(ctx.tenant()), &integration.instance, now).await?;
+            self.vault.forget(ctx);
+        }
+        Err(RefreshError::Misconfigured(reason))
+    }
+
+    /// The apps that are known to be refused.
+    fn refused(&self) -> MutexGuard<'_, HashSet<AppKey>> {
+        self.refused_apps.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The request that renews `credential`. `None` if the credential may not be sent where it would go.
@@ -365,22 +427,26 @@ impl Refresher {
     }
 
     /// The provider says that the refresh token is dead. A replica may have renewed it a moment ago and this one used the
-    /// old one: what the row says now decides.
+    /// old one: what the row says now decides. Another form of the same credential is as dead.
     async fn dead(
         &self,
         ctx: &TenantCtx,
         integration: &Mounted,
         row: &ConnectionRow,
+        old: &Credential,
+        lease: &Lease,
         reason: &'static str,
     ) -> Result<(), RefreshError> {
         let key = Key { ctx, integration: &integration.instance, account: &row.account };
-        let now = self.store.connection(&key).await?;
-        if now.is_some_and(|now| now.version != row.version) {
+        let now = self.store.connection(&key).await?.ok_or(RefreshError::Gone)?;
+        if now.version != row.version && !self.vault.open_row(ctx, &now).await?.renews_like(old) {
             self.vault.forget(ctx);
             return Ok(());
         }
-        if self.vault.mark(ctx, row, ConnectionState::NeedsReconnect, reason).await? {
+        if self.vault.mark(ctx, &now, ConnectionState::NeedsReconnect, reason).await? {
             self.alarm(Alarm::ReconnectNeeded, ctx, row);
+        } else {
+            self.store.release_lease(ctx, row, &lease.owner, None).await?;
         }
         Err(RefreshError::Dead)
     }
@@ -406,23 +472,28 @@ impl Refresher {
                     self.vault.forget(ctx);
                     return Ok(());
                 }
-                Ok(false) => match self.displaced(ctx, integration, &row, old, &new, lease).await {
-                    Ok(Some((current, merged))) => (row, new) = (current, merged),
-                    Ok(None) => return Ok(()),
-                    Err(RefreshError::Unavailable) => {}
-                    Err(error) => return Err(error),
-                },
-                Err(_) => {
-                    if !std::mem::replace(&mut alarmed, true) {
-                        self.alarm(Alarm::RefreshUnsaved, ctx, &row);
+                // A tenant without a data key is deleted, and its connections with it.
+                Ok(false) | Err(VaultError::Shredded) => {
+                    match self.displaced(ctx, integration, &row, old, &new, lease).await {
+                        Ok(Some((current, merged))) => {
+                            (row, new) = (current, merged);
+                            continue;
+                        }
+                        Ok(None) => return Ok(()),
+                        Err(RefreshError::Unavailable) => {}
+                        Err(error) => return Err(error),
                     }
-                    if self.clock.monotonic_us() - began > KEEP_TRYING_US {
-                        return Err(RefreshError::Unavailable);
-                    }
-                    self.sleep.sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
                 }
+                Err(_) => {}
             }
+            if !std::mem::replace(&mut alarmed, true) {
+                self.alarm(Alarm::RefreshUnsaved, ctx, &row);
+            }
+            if self.clock.monotonic_us() - began > KEEP_TRYING_US {
+                return Err(RefreshError::Unavailable);
+            }
+            self.sleep.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
 
@@ -462,28 +533,37 @@ impl Refresher {
         let key = Key { ctx, integration: &integration.instance, account: &row.account };
         let current = self.store.connection(&key).await?;
         self.vault.forget(ctx);
-        let alike = |a: Option<&Secret>, b: Option<&Secret>| a.is_some() && a.map(fingerprint) == b.map(fingerprint);
-        if let Some(current) = current.as_ref().filter(|current| current.version != row.version) {
-            let mut stored = self.vault.open_row(ctx, current).await?;
-            if alike(stored.bearer(), new.bearer()) {
-                return Ok(None);
-            }
-            if current.lease_owner.as_deref() == Some(&lease.owner) && alike(stored.renewal(), old.renewal()) {
-                match (&mut stored.kind, &new.kind) {
-                    (Kind::OAuth(tokens), Kind::OAuth(fresh))
-                    | (Kind::Scoped { tokens, .. }, Kind::Scoped { tokens: fresh, .. }) => *tokens = fresh.clone(),
-                    (Kind::LongLived(token), Kind::LongLived(fresh)) => *token = fresh.clone(),
-                    _ => return Err(RefreshError::Gone),
-                }
-                return Ok(Some((current.clone(), stored)));
-            }
-        }
-        if current.as_ref().is_some_and(|current| current.grant_version == row.grant_version) {
+        let Some(current) = current else {
+            self.revoke(ctx, integration, new).await;
+            return Err(RefreshError::Gone);
+        };
+        if current.version == row.version {
             self.alarm(Alarm::LeaseLost, ctx, row);
             return Err(RefreshError::Busy);
         }
-        self.revoke(ctx, integration, new).await;
-        if current.is_some() { Ok(None) } else { Err(RefreshError::Gone) }
+        let mut stored = self.vault.open_row(ctx, &current).await?;
+        if stored.bearer().map(fingerprint) == new.bearer().map(fingerprint) {
+            return Ok(None);
+        }
+        if current.grant_version != row.grant_version {
+            // The result of this refresh is revoked, and never the token it began with: some providers end a whole consent
+            // with it, also the one that has just been given anew.
+            if !new.renews_like(old) && !new.renews_like(&stored) {
+                self.revoke(ctx, integration, new).await;
+            }
+            return Ok(None);
+        }
+        if current.lease_owner.as_deref() != Some(&lease.owner) || !stored.renews_like(old) {
+            self.alarm(Alarm::LeaseLost, ctx, row);
+            return Err(RefreshError::Busy);
+        }
+        match (&mut stored.kind, &new.kind) {
+            (Kind::OAuth(tokens), Kind::OAuth(fresh))
+            | (Kind::Scoped { tokens, .. }, Kind::Scoped { tokens: fresh, .. }) => *tokens = fresh.clone(),
+            (Kind::LongLived(token), Kind::LongLived(fresh)) => *token = fresh.clone(),
+            _ => return Err(RefreshError::Gone),
+        }
+        Ok(Some((current, stored)))
     }
 
     /// Revokes tokens that nobody will use (RFC 7009). Best effort: they end by themselves as well.

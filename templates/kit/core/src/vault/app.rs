@@ -105,7 +105,7 @@ impl Vault {
         };
         let sealed = sealed::seal(&*self.rng, &dek, &context, client_secret.expose())?;
         let row = AppRow { client_id: client_id.to_owned(), sealed, version, changed_ms: now };
-        let stored = self.store.put_app(tenant, integration, &row, old).await?;
+        let stored = self.store.put_app(tenant, integration, &row, old, &dek_id).await?;
         self.forget_apps(integration);
         if stored { Ok(()) } else { Err(VaultError::Conflict) }
     }

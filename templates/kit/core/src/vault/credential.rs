@@ -102,6 +102,14 @@ impl Credential {
         }
     }
 
+    /// Whether both are renewed by the same secret.
+    pub(crate) fn renews_like(&self, other: &Self) -> bool {
+        match (self.renewal(), other.renewal()) {
+            (Some(one), Some(other)) => fingerprint(one) == fingerprint(other),
+            _ => false,
+        }
+    }
+
     /// The region of the shape `lwa-profile`.
     pub fn region(&self) -> Option<&str> {
         match &self.kind {

@@ -253,7 +253,8 @@ impl Vault {
         Ok((ConnectionRow { sealed, version, changed_ms: now, ..row.clone() }, dek_row.id))
     }
 
-    /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there.
+    /// Seals `credential` as the connection (`ctx`, `integration`, `account`), replacing what was there, a refresh that
+    /// commits between our read and our write too.
     pub(crate) async fn put(
         &self,
         ctx: &TenantCtx,
@@ -263,27 +264,32 @@ impl Vault {
         life: Life,
     ) -> Result<(), VaultError> {
         let key = Key { ctx, integration, account: account.as_str() };
-        let old = self.store.connection(&key).await?.map(|row| row.version);
-        let row = ConnectionRow {
-            integration: integration.to_owned(),
-            account: account.as_str().to_owned(),
-            state: life.state,
-            reason: None,
-            sealed: String::new(),
-            version: old.unwrap_or(0),
-            changed_ms: 0,
-            lease_owner: None,
-            lease_until_ms: None,
-            refresh_at_ms: life.refresh_at_ms,
-            retry_at_ms: None,
-            failures: 0,
-            ends_ms: life.ends_ms,
-            grant_version: None,
-        };
-        let (new, dek_id) = self.seal_into(ctx, &row, credential).await?;
-        let stored = self.store.put_connection(ctx, &new, old, &dek_id).await?;
-        self.forget(ctx);
-        if stored { Ok(()) } else { Err(VaultError::Conflict) }
+        for _ in 0..5 {
+            let old = self.store.connection(&key).await?.map(|row| row.version);
+            let row = ConnectionRow {
+                integration: integration.to_owned(),
+                account: account.as_str().to_owned(),
+                state: life.state,
+                reason: None,
+                sealed: String::new(),
+                version: old.unwrap_or(0),
+                changed_ms: 0,
+                lease_owner: None,
+                lease_until_ms: None,
+                refresh_at_ms: life.refresh_at_ms,
+                retry_at_ms: None,
+                failures: 0,
+                ends_ms: life.ends_ms,
+                grant_version: None,
+            };
+            let (new, dek_id) = self.seal_into(ctx, &row, credential).await?;
+            let stored = self.store.put_connection(ctx, &new, old, &dek_id).await?;
+            self.forget(ctx);
+            if stored {
+                return Ok(());
+            }
+        }
+        Err(VaultError::Conflict)
     }
 
     /// Seals a short-lived note of `ctx` that is kept under `id`: what a consent under way must not forget.
