@@ -34,8 +34,7 @@ const PROVIDER: Provider = Provider {
     base_url: "https://null.invalid",
     auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
     headers: &[("Accept", "application/json")],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 #[derive(Serialize, Deserialize, JsonSchema)]

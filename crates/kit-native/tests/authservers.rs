@@ -44,8 +44,7 @@ const PROVIDER: Provider = Provider {
         prefix: "Bearer ",
     },
     headers: &[("Accept", "application/json")],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// A server of Node's, ended with the test.

@@ -93,9 +93,8 @@ const PROVIDER: Provider = Provider {
     title: "Planted",
     base_url: "https://planted.test",
     auth: AuthShape::ApiKey { header: "X-Key", prefix: "" },
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 fn app(alive: &Alive) -> App {

@@ -39,21 +39,27 @@ const ADS: Provider = Provider {
     base_url: "https://api.ads.test",
     auth: AuthShape::LwaProfile(LwaProfile {
         oauth: OAuth { refresh_life: RefreshLife::Absolute, ..OAuth::STANDARD },
-        regions: &[kit::upstream::oauth::Region {
-            name: "eu",
-            authorize_url: "https://auth.ads.test/authorize",
-            token_url: "https://auth.ads.test/token",
-            api_url: "https://api.ads.test",
-        }],
         client_id_header: "Client-Id",
-        profile_header: "Profile",
-        profiles_path: "/profiles",
-        profiles,
     }),
-    headers: &[],
+    sites: Sites::Regions(REGIONS),
+    targets: Some(Targets {
+        noun: "profile",
+        header: Some("Profile"),
+        path: "/profiles",
+        query: &[],
+        discover: profiles,
+    }),
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
+
+const REGIONS: &[Region] = &[Region {
+    name: "eu",
+    title: "eu",
+    authorize_url: "https://auth.ads.test/authorize",
+    token_url: "https://auth.ads.test/token",
+    api_url: "https://api.ads.test",
+}];
 
 fn profiles(list: &Value) -> Vec<Target> {
     list.as_array().into_iter().flatten().map(|id| Target { id: id.to_string(), label: String::new() }).collect()

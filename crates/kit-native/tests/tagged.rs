@@ -27,9 +27,8 @@ const PROVIDER: Provider = Provider {
         header: "Authorization",
         prefix: "Bearer ",
     },
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// Numbers that look random and are the same in each run.

@@ -31,9 +31,8 @@ const PROVIDER: Provider = Provider {
     title: "CRM",
     base_url: "https://crm.test",
     auth: AuthShape::ApiKey { header: "X-Key", prefix: "" },
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// Its requests carry a proof that only the app's secret makes.

@@ -13,6 +13,5 @@ pub(super) const PROVIDER: Provider = Provider {
     auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
     headers: &[("Notion-Version", NOTION_VERSION)],
     // About three requests a second; 429 with `Retry-After` in whole seconds.
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };

@@ -20,7 +20,7 @@ impl Default for ApiSandbox {
 
 impl Sandbox for ApiSandbox {
     fn seed(&self) -> Seed {
-        Seed { region: Some("default"), target: Some(PROFILE), ..self.tokens.seed() }
+        Seed { site: Some("default"), target: Some(PROFILE), ..self.tokens.seed() }
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {

@@ -41,8 +41,7 @@ const PROVIDER: Provider = Provider {
         prefix: "Bearer ",
     },
     headers: &[("Accept", "application/json")],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 async fn get(call: Call, _: BTreeMap<String, Value>) -> Result<Map<String, Value>, ToolError> {

@@ -34,9 +34,8 @@ const MACHINE: Provider = Provider {
     title: "Machine",
     base_url: "https://machine.test",
     auth: AuthShape::SystemUser(SystemUser { header: "X-Key", prefix: "", proof_param: Some("proof"), exchange: None }),
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// What all processes of one installation share.

@@ -83,9 +83,8 @@ const CRM: Provider = Provider {
     title: "CRM",
     base_url: "https://crm.test/base",
     auth: AuthShape::ApiKey { header: "X-Key", prefix: "" },
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 async fn me(call: Call, _: Anything) -> Result<Map<String, Value>, ToolError> {

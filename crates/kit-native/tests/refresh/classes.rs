@@ -216,7 +216,7 @@ async fn criterion_11_a_tenants_own_app_that_is_refused_is_not_the_owners() {
 async fn criterion_11_a_connection_without_target_is_not_active_after_a_good_app() {
     let (world, one) = World::with_one().await;
     one.kit.operator.tenant_add("a").await.unwrap();
-    let new = NewConnection { region: Some("eu"), ..NewConnection::new("a", "lwa", Secret::from("R-a-0")) };
+    let new = NewConnection { site: Some("eu"), ..NewConnection::new("a", "lwa", Secret::from("R-a-0")) };
     one.kit.operator.connection_set(new).await.unwrap();
     world.net.manner(|manner| manner.client_secret = "another".to_owned());
     let error = one.kit.operator.connection_targets("a", "lwa", "default").await.unwrap_err();

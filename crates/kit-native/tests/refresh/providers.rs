@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use kit::App;
 use kit::prelude::*;
-use kit::upstream::oauth;
 use serde_json::Map;
 
 /// Rotating refresh tokens that live for 90 days (Shopify).
@@ -28,9 +27,8 @@ const SHOP: Provider = Provider {
         header: "X-Shop-Access-Token",
         prefix: "",
     },
-    headers: &[],
-    throttle: Throttle::RetryAfter,
     classify: classify_shop,
+    ..Provider::PLAIN
 };
 
 /// Refresh tokens that stay, and end after half a year without use (Google).
@@ -51,9 +49,8 @@ const ADS: Provider = Provider {
         header: "Authorization",
         prefix: "Bearer ",
     },
-    headers: &[],
-    throttle: Throttle::RetryAfter,
     classify: classify_ads,
+    ..Provider::PLAIN
 };
 
 /// A year from the consent, whatever is done (LinkedIn).
@@ -73,9 +70,8 @@ const LINK: Provider = Provider {
         },
         version: "202607",
     },
-    headers: &[],
     throttle: Throttle::Silent,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// A token that is exchanged for another before its end, and a proof with each request (Meta).
@@ -94,9 +90,9 @@ const META: Provider = Provider {
             refresh_before: Duration::from_secs(10 * 86_400),
         }),
     }),
-    headers: &[],
     throttle: Throttle::Silent,
     classify: classify_meta,
+    ..Provider::PLAIN
 };
 
 /// Two regions, and a profile in a header (Amazon).
@@ -106,28 +102,17 @@ const LWA: Provider = Provider {
     base_url: "",
     auth: AuthShape::LwaProfile(LwaProfile {
         oauth: OAuth { scopes: "campaigns", ..OAuth::STANDARD },
-        regions: &[
-            oauth::Region {
-                name: "eu",
-                authorize_url: "https://auth.lwa-eu.test/authorize",
-                token_url: "https://auth.lwa-eu.test/token",
-                api_url: "https://api.lwa-eu.test",
-            },
-            oauth::Region {
-                name: "na",
-                authorize_url: "https://auth.lwa-na.test/authorize",
-                token_url: "https://auth.lwa-na.test/token",
-                api_url: "https://api.lwa-na.test",
-            },
-        ],
         client_id_header: "Client-Id",
-        profile_header: "Profile",
-        profiles_path: "/v2/profiles",
-        profiles,
     }),
-    headers: &[],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    sites: Sites::Regions(REGIONS),
+    targets: Some(Targets {
+        noun: "profile",
+        header: Some("Profile"),
+        path: "/v2/profiles",
+        query: &[],
+        discover: profiles,
+    }),
+    ..Provider::PLAIN
 };
 
 /// A key that nothing renews.
@@ -136,9 +121,7 @@ const KEY: Provider = Provider {
     title: "Key",
     base_url: "https://api.key.test",
     auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
-    headers: &[],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 /// Refuses with status 200 and a word; tokens of twelve hours (Slack with rotation).
@@ -156,10 +139,26 @@ const CHAT: Provider = Provider {
         header: "Authorization",
         prefix: "Bearer ",
     },
-    headers: &[],
-    throttle: Throttle::RetryAfter,
     classify: classify_chat,
+    ..Provider::PLAIN
 };
+
+const REGIONS: &[Region] = &[
+    Region {
+        name: "eu",
+        title: "eu",
+        authorize_url: "https://auth.lwa-eu.test/authorize",
+        token_url: "https://auth.lwa-eu.test/token",
+        api_url: "https://api.lwa-eu.test",
+    },
+    Region {
+        name: "na",
+        title: "na",
+        authorize_url: "https://auth.lwa-na.test/authorize",
+        token_url: "https://auth.lwa-na.test/token",
+        api_url: "https://api.lwa-na.test",
+    },
+];
 
 fn profiles(list: &Value) -> Vec<Target> {
     let list = list.as_array().into_iter().flatten();

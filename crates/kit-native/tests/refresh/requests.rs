@@ -229,7 +229,7 @@ async fn criterion_20_a_connection_without_a_profile_is_not_active_and_choosing_
     drop(a);
     one.kit.operator.tenant_add("a").await.unwrap();
     let secret = Secret::from(crate::world::pair("a", 3_600).as_str());
-    let new = NewConnection { region: Some("eu"), ..NewConnection::new("a", "lwa", secret) };
+    let new = NewConnection { site: Some("eu"), ..NewConnection::new("a", "lwa", secret) };
     one.kit.operator.connection_set(new).await.unwrap();
     let a = one.local("a").await;
     assert_eq!(one.state("a").await, ConnectionState::NeedsTarget);

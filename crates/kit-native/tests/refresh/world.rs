@@ -221,8 +221,8 @@ impl Replica {
 
     pub async fn connect(&self, tenant: &str, integration: &str, secret: impl AsRef<str>) {
         let secret = Secret::from(secret.as_ref());
-        let (region, target) = if integration == "lwa" { (Some("eu"), Some("11")) } else { (None, None) };
-        let new = NewConnection { region, target, ..NewConnection::new(tenant, integration, secret) };
+        let (site, target) = if integration == "lwa" { (Some("eu"), Some("11")) } else { (None, None) };
+        let new = NewConnection { site, target, ..NewConnection::new(tenant, integration, secret) };
         self.kit.operator.connection_set(new).await.unwrap();
     }
 

@@ -60,9 +60,7 @@ const PROVIDER: Provider = Provider {
         header: "Authorization",
         prefix: "Bearer ",
     },
-    headers: &[],
-    throttle: Throttle::RetryAfter,
-    classify: classify_status,
+    ..Provider::PLAIN
 };
 
 async fn me(call: Call, _: BTreeMap<String, Value>) -> Result<Map<String, Value>, ToolError> {

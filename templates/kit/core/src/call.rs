@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
+use crate::error::ToolError;
 use crate::inbound::TenantCtx;
 use crate::ports::BoxFuture;
 use crate::registry::Mounted;
@@ -51,6 +52,12 @@ impl Call {
     /// Requests to the provider, signed with this tenant's connection.
     pub fn upstream(&self) -> Upstream {
         Upstream::new(self.clone())
+    }
+
+    /// What this connection's requests are for: the profile, the customer that was chosen when it was made. An error where
+    /// nothing was.
+    pub async fn target(&self) -> Result<String, ToolError> {
+        self.0.executor.target(self).await
     }
 
     /// Tells the client how far the work is. Over HTTP the first report turns the answer into an event stream;

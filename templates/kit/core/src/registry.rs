@@ -2,6 +2,7 @@
 //! The mounted application: every tool, prompt and resource under its full name, checked once at start-up so that no
 //! call has to. A duplicate, a name that clients cut off or an answer that is not an object refuses boot.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::app::{App, MakeSandbox};
 use crate::prompt::{self, Prompt};
 use crate::resource::{self, Resource};
 use crate::tool::{self, Class, Tool};
-use crate::upstream::provider::{AuthShape, Provider};
+use crate::upstream::provider::{AuthShape, Provider, Sites};
 
 /// Some model vendors cut or refuse longer tool names.
 const MAX_NAME: usize = 64;
@@ -48,59 +49,83 @@ pub struct Mounted {
     pub instance: String,
     /// The provider as data.
     pub provider: Arc<Provider>,
-    endpoints: BTreeMap<String, Endpoints>,
+    settings: IntegrationSettings,
+    /// By region, where there are regions. Empty where each tenant has a host of its own.
+    endpoints: BTreeMap<&'static str, Endpoints>,
     /// Its stand-in, if it has one.
     pub sandbox: Option<MakeSandbox>,
 }
 
 impl Mounted {
-    /// Where requests go: of the region, where the provider has regions.
-    pub fn endpoints(&self, region: Option<&str>) -> Option<&Endpoints> {
-        self.endpoints.get(region.unwrap_or_default())
+    /// `Err` says which of the provider's data is not a URL.
+    fn new(
+        instance: &str,
+        provider: &Arc<Provider>,
+        settings: IntegrationSettings,
+        sandbox: Option<MakeSandbox>,
+    ) -> Result<Self, &'static str> {
+        let endpoints = match provider.sites {
+            Sites::One => BTreeMap::from([("", endpoints(&urls(provider), &settings)?)]),
+            Sites::Regions(regions) => regions
+                .iter()
+                .map(|region| {
+                    let urls = [region.api_url, region.token_url, region.authorize_url, ""];
+                    endpoints(&urls.map(str::to_owned), &settings).map(|endpoints| (region.name, endpoints))
+                })
+                .collect::<Result<_, _>>()?,
+            Sites::Hosts(hosts) => {
+                endpoints(&at(provider, hosts.example), &settings)?;
+                BTreeMap::new()
+            }
+        };
+        Ok(Self { instance: instance.to_owned(), provider: provider.clone(), settings, endpoints, sandbox })
     }
 
-    /// All endpoints, with the names of their regions (empty where there are none).
-    pub fn all_endpoints(&self) -> impl Iterator<Item = (&str, &Endpoints)> {
-        self.endpoints.iter().map(|(region, endpoints)| (region.as_str(), endpoints))
+    /// Where the requests of a connection at `site` go. `None` if this provider has no such site.
+    pub fn endpoints(&self, site: Option<&str>) -> Option<Cow<'_, Endpoints>> {
+        match self.provider.sites {
+            Sites::Hosts(hosts) => {
+                let site = site.filter(|site| (hosts.check)(site))?;
+                endpoints(&at(&self.provider, site), &self.settings).ok().map(Cow::Owned)
+            }
+            Sites::One | Sites::Regions(_) => self.endpoints.get(site.unwrap_or_default()).map(Cow::Borrowed),
+        }
+    }
+
+    /// All endpoints that are known without a tenant.
+    pub fn all_endpoints(&self) -> impl Iterator<Item = &Endpoints> {
+        self.endpoints.values()
     }
 }
 
-/// The endpoints of `provider` with what the owner set above them. `Err` says what is not a URL.
-fn endpoints(
-    provider: &Provider,
-    settings: Option<&IntegrationSettings>,
-) -> Result<BTreeMap<String, Endpoints>, &'static str> {
+/// The provider's URLs: API, token, authorize, revoke.
+fn urls(provider: &Provider) -> [String; 4] {
+    let rest = match &provider.auth {
+        AuthShape::SystemUser(user) => [user.exchange.map_or("", |exchange| exchange.url), "", ""],
+        shape => shape
+            .oauth()
+            .map_or([""; 3], |oauth| [oauth.token_url, oauth.authorize_url, oauth.revoke_url.unwrap_or_default()]),
+    };
+    let [token, authorize, revoke] = rest;
+    [provider.base_url, token, authorize, revoke].map(str::to_owned)
+}
+
+/// The same at the host `site`.
+fn at(provider: &Provider, site: &str) -> [String; 4] {
+    urls(provider).map(|url| url.replace("{site}", site))
+}
+
+/// `urls` with what the owner set above them.
+fn endpoints(urls: &[String; 4], settings: &IntegrationSettings) -> Result<Endpoints, &'static str> {
     let parse =
         |text: &str, what| if text.is_empty() { Ok(None) } else { Url::parse(text).map(Some).map_err(|_| what) };
-    let make = |api: &str, token: &str, authorize: &str, revoke: &str| {
-        let set = |url: fn(&IntegrationSettings) -> &Option<Url>| settings.and_then(|s| url(s).clone());
-        Ok(Endpoints {
-            api: set(|s| &s.base_url).or(parse(api, "base_url")?).ok_or("base_url")?,
-            token: set(|s| &s.token_url).or(parse(token, "token_url")?),
-            authorize: set(|s| &s.authorize_url).or(parse(authorize, "authorize_url")?),
-            revoke: parse(revoke, "revoke_url")?,
-        })
-    };
-    let single = |endpoints| BTreeMap::from([(String::new(), endpoints)]);
-    match &provider.auth {
-        AuthShape::LwaProfile(lwa) => lwa
-            .regions
-            .iter()
-            .map(|region| {
-                Ok((region.name.to_owned(), make(region.api_url, region.token_url, region.authorize_url, "")?))
-            })
-            .collect(),
-        AuthShape::SystemUser(user) => {
-            let exchange = user.exchange.map_or("", |exchange| exchange.url);
-            make(provider.base_url, exchange, "", "").map(single)
-        }
-        shape => {
-            let (token, authorize, revoke) = shape.oauth().map_or(("", "", ""), |oauth| {
-                (oauth.token_url, oauth.authorize_url, oauth.revoke_url.unwrap_or_default())
-            });
-            make(provider.base_url, token, authorize, revoke).map(single)
-        }
-    }
+    let [api, token, authorize, revoke] = urls;
+    Ok(Endpoints {
+        api: settings.base_url.clone().or(parse(api, "base_url")?).ok_or("base_url")?,
+        token: settings.token_url.clone().or(parse(token, "token_url")?),
+        authorize: settings.authorize_url.clone().or(parse(authorize, "authorize_url")?),
+        revoke: parse(revoke, "revoke_url")?,
+    })
 }
 
 /// A tool under its full name.
@@ -188,19 +213,14 @@ impl Registry {
         };
         let mut wrong = Vec::new();
         for (instance, integration) in &app.integrations {
-            let endpoints = match endpoints(&integration.provider, settings.get(*instance)) {
-                Ok(endpoints) => endpoints,
+            let own = settings.get(*instance).cloned().unwrap_or_default();
+            let mounted = match Mounted::new(instance, &integration.provider, own, integration.sandbox.clone()) {
+                Ok(mounted) => Arc::new(mounted),
                 Err(what) => {
                     wrong.push(format!("integration `{instance}`: the provider's {what} is not a URL"));
                     continue;
                 }
             };
-            let mounted = Arc::new(Mounted {
-                instance: (*instance).to_owned(),
-                provider: integration.provider.clone(),
-                endpoints,
-                sandbox: integration.sandbox.clone(),
-            });
             if registry.integrations.insert((*instance).to_owned(), mounted.clone()).is_some() {
                 wrong.push(format!("two integrations are called `{instance}`"));
             }

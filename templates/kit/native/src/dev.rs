@@ -57,8 +57,8 @@ pub async fn connect_sandboxes(kit: &Kit, tenant: &str) -> anyhow::Result<()> {
         if let Some((client_id, client_secret)) = seed.app {
             kit.operator.app_set(integration, None, client_id, client_secret).await?;
         }
-        let (secret, region, target, account) = (seed.secret, seed.region, seed.target, "default");
-        let new = NewConnection { tenant, integration, account, secret, region, target };
+        let (secret, site, target, account) = (seed.secret, seed.site, seed.target, "default");
+        let new = NewConnection { tenant, integration, account, secret, site, target };
         kit.operator.connection_set(new).await?;
     }
     Ok(())

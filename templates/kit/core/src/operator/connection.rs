@@ -11,8 +11,8 @@ use crate::registry::Mounted;
 use crate::secret::Secret;
 use crate::store::connections::{ConnectionState, Key};
 use crate::upstream::connect::{hosts_of, life_of};
-use crate::upstream::oauth::Target;
-use crate::upstream::provider::{self, AuthShape};
+use crate::upstream::oauth::{Pasted, Region};
+use crate::upstream::provider::{self, AuthShape, Sites, Target};
 use crate::vault::credential::{Credential, Kind, Token, Tokens};
 
 /// A connection to be stored.
@@ -25,16 +25,16 @@ pub struct NewConnection<'a> {
     pub account: &'a str,
     /// The secret; what it is depends on the shape, see [`SecretForm`].
     pub secret: Secret,
-    /// Region, for the shape `lwa-profile`.
-    pub region: Option<&'a str>,
-    /// What requests are for, for the shape `lwa-profile`.
+    /// Where at the provider, if it has regions or a host for each tenant.
+    pub site: Option<&'a str>,
+    /// What requests are for, if the provider asks for that.
     pub target: Option<&'a str>,
 }
 
 impl<'a> NewConnection<'a> {
-    /// The connection of `tenant` to `integration` under the account `default`, without region and target.
+    /// The connection of `tenant` to `integration` under the account `default`, without site and target.
     pub fn new(tenant: &'a str, integration: &'a str, secret: Secret) -> Self {
-        Self { tenant, integration, account: "default", secret, region: None, target: None }
+        Self { tenant, integration, account: "default", secret, site: None, target: None }
     }
 }
 
@@ -68,22 +68,18 @@ impl Operator {
     pub async fn connection_set(&self, new: NewConnection<'_>) -> Result<(), OperatorError> {
         let ctx = self.act_for(new.tenant).await?;
         let (mounted, account) = (self.integration(new.integration)?, self.parse_account(new.account)?);
-        let region = self.region(mounted, new.region)?;
-        let now = self.clock.wall_ms();
-        let kind = match (&mounted.provider.auth, region) {
-            (AuthShape::ApiKey { .. }, _) => Kind::ApiKey(checked(new.secret)?),
-            (AuthShape::SystemUser(_), _) => Kind::LongLived(token(&new.secret, now)?),
-            (AuthShape::OAuth2Refresh { .. } | AuthShape::Restli { .. }, _) => Kind::OAuth(tokens(&new.secret, now)?),
-            (AuthShape::LwaProfile(_), region) => Kind::Scoped {
-                tokens: tokens(&new.secret, now)?,
-                region: region.unwrap_or_default().to_owned(),
-                target: new.target.map(target).transpose()?,
-            },
-        };
-        if new.target.is_some() && !matches!(kind, Kind::Scoped { .. }) {
+        let site = site(mounted, new.site)?;
+        if new.target.is_some() && mounted.provider.targets.is_none() {
             return Err(no_target(mounted));
         }
-        let credential = Credential { hosts: hosts_of(mounted, region), kind };
+        let target = new.target.map(target).transpose()?;
+        let now = self.clock.wall_ms();
+        let kind = match form(&mounted.provider.auth) {
+            SecretForm::Key => Kind::ApiKey(checked(new.secret)?),
+            SecretForm::Token => Kind::LongLived(token(&new.secret, now)?),
+            SecretForm::Tokens => Kind::OAuth(tokens(&new.secret, mounted, now)?),
+        };
+        let credential = Credential { hosts: hosts_of(mounted, site.as_deref()), site, target, kind };
         let life = life_of(mounted, &credential, now);
         Ok(self.vault.put(&ctx, new.integration, &account, &credential, life).await?)
     }
@@ -97,7 +93,7 @@ impl Operator {
     ) -> Result<Vec<Target>, OperatorError> {
         let ctx = self.act_for(tenant).await?;
         let (mounted, account) = (self.integration(integration)?, self.parse_account(account)?);
-        if !matches!(mounted.provider.auth, AuthShape::LwaProfile(_)) {
+        if mounted.provider.targets.is_none() {
             return Err(no_target(mounted));
         }
         self.executor.targets(&ctx, mounted, account.as_str()).await.map_err(of_tool)
@@ -114,6 +110,9 @@ impl Operator {
     ) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
         let (mounted, account) = (self.integration(integration)?, self.parse_account(account)?);
+        if mounted.provider.targets.is_none() {
+            return Err(no_target(mounted));
+        }
         let chosen = target(id)?;
         // A refresh may commit between our read and our write; then there is a newer form to choose for.
         for _ in 0..5 {
@@ -140,8 +139,7 @@ impl Operator {
             ));
         };
         let mut credential = self.vault.open_row(ctx, &row).await?;
-        let Kind::Scoped { target, .. } = &mut credential.kind else { return Err(no_target(mounted)) };
-        *target = Some(chosen.to_owned());
+        credential.target = Some(chosen.to_owned());
         let old = row.version;
         if row.state == ConnectionState::NeedsTarget {
             row.state = ConnectionState::Active;
@@ -151,28 +149,26 @@ impl Operator {
         self.vault.forget(ctx);
         Ok(stored)
     }
+}
 
-    /// The region that was named, or the only one there is.
-    fn region<'a>(&self, mounted: &'a Mounted, named: Option<&str>) -> Result<Option<&'a str>, OperatorError> {
-        let known: Vec<&str> = mounted.all_endpoints().map(|(region, _)| region).filter(|r| !r.is_empty()).collect();
-        match (known.as_slice(), named) {
-            ([], None) => Ok(None),
-            ([only], None) => Ok(Some(only)),
-            ([], Some(_)) => Err(OperatorError::refused(
-                format!("{} has no regions", mounted.provider.title),
-                "leave `--region` out",
-            )),
-            (known, named) => {
-                let found = known.iter().copied().find(|region| named == Some(region));
-                found.map(Some).ok_or_else(|| {
-                    OperatorError::refused(
-                        format!("{} needs a region", mounted.provider.title),
-                        format!("give `--region` with one of: {}", known.join(", ")),
-                    )
-                })
-            }
+/// The site that was named, or the only one there is.
+pub(crate) fn site(mounted: &Mounted, named: Option<&str>) -> Result<Option<String>, OperatorError> {
+    let title = mounted.provider.title;
+    let names = |regions: &[Region]| regions.iter().map(|region| region.name).collect::<Vec<_>>().join(", ");
+    let (found, message, hint) = match mounted.provider.sites {
+        Sites::One if named.is_none() => return Ok(None),
+        Sites::One => (None, format!("{title} is at one place for all"), "leave `--site` out".to_owned()),
+        Sites::Regions([only]) if named.is_none() => return Ok(Some(only.name.to_owned())),
+        Sites::Regions(regions) => {
+            let found = regions.iter().find(|region| named == Some(region.name)).map(|region| region.name);
+            (found, format!("{title} needs a region"), format!("give `--site` with one of: {}", names(regions)))
         }
-    }
+        Sites::Hosts(hosts) => {
+            let found = named.filter(|named| (hosts.check)(named));
+            (found, format!("{title} needs a {}", hosts.noun), format!("give `--site` like `{}`", hosts.example))
+        }
+    };
+    found.map(|found| Some(found.to_owned())).ok_or_else(|| OperatorError::refused(message, hint))
 }
 
 fn form(shape: &AuthShape) -> SecretForm {
@@ -191,12 +187,12 @@ fn checked(secret: Secret) -> Result<Secret, OperatorError> {
 fn target(id: &str) -> Result<String, OperatorError> {
     let fits = (1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     let hint = "give an id as `connection targets` lists it";
-    if fits { Ok(id.to_owned()) } else { Err(OperatorError::refused("that is not the id of a profile", hint)) }
+    if fits { Ok(id.to_owned()) } else { Err(OperatorError::refused("that is not the id of a target", hint)) }
 }
 
 fn no_target(mounted: &Mounted) -> OperatorError {
-    let message = format!("connections to {} have no profile to choose", mounted.provider.title);
-    OperatorError::refused(message, "only integrations of the shape `lwa-profile` have one")
+    let message = format!("a connection to {} has nothing to choose", mounted.provider.title);
+    OperatorError::refused(message, "leave the target out")
 }
 
 /// The kept answer of a token endpoint, if `secret` is one.
@@ -224,9 +220,15 @@ fn token(secret: &Secret, now: i64) -> Result<Token, OperatorError> {
     Ok(Token { secret: checked(text)?, issued_ms: now, expires_ms: ends(now, seconds) })
 }
 
-fn tokens(secret: &Secret, now: i64) -> Result<Tokens, OperatorError> {
+fn tokens(secret: &Secret, mounted: &Mounted, now: i64) -> Result<Tokens, OperatorError> {
     let Some(kept) = kept(secret)? else {
-        return Ok(Tokens { refresh: Some(checked(secret.clone())?), ..Tokens::default() });
+        let secret = checked(secret.clone())?;
+        return Ok(match mounted.provider.auth.oauth().map(|oauth| oauth.pasted) {
+            Some(Pasted::AccessToken) => {
+                Tokens { access: Some(Token { secret, issued_ms: now, expires_ms: None }), ..Tokens::default() }
+            }
+            _ => Tokens { refresh: Some(secret), ..Tokens::default() },
+        });
     };
     let text = |text: Option<String>| text.map(|text| checked(Secret::new(text.into_bytes()))).transpose();
     let (access, refresh) = (text(kept.access_token)?, text(kept.refresh_token)?);

@@ -17,7 +17,6 @@ use url::Url;
 
 use super::executor::host_label;
 use super::life;
-use super::provider::AuthShape;
 use super::refresh::Timing;
 use super::token::{self, Grant, Refusal};
 use crate::inbound::TenantCtx;
@@ -113,7 +112,7 @@ pub struct Callback<'a> {
 struct Pending {
     integration: String,
     account: String,
-    region: Option<String>,
+    site: Option<String>,
     redirect_uri: String,
     browser: String,
     verifier: String,
@@ -138,19 +137,19 @@ impl Connector {
         ctx: &TenantCtx,
         integration: &str,
         account: &Account,
-        region: Option<&str>,
+        site: Option<&str>,
         redirect_uri: &str,
         browser: &str,
     ) -> Result<Begun, ConnectError> {
         let mounted = self.registry.integrations.get(integration).ok_or(ConnectError::NotOffered)?;
         let oauth = mounted.provider.auth.oauth().ok_or(ConnectError::NotOffered)?;
-        let authorize = mounted.endpoints(region).and_then(|e| e.authorize.as_ref()).ok_or(ConnectError::NotOffered)?;
+        let authorize = mounted.endpoints(site).and_then(|e| e.authorize.clone()).ok_or(ConnectError::NotOffered)?;
         let app = self.vault.app(ctx, integration).await?.ok_or(ConnectError::NoApp)?;
         let (state, verifier) = (crate::token::random(&*self.rng, 43)?, crate::token::random(&*self.rng, 64)?);
         let pending = Pending {
             integration: integration.to_owned(),
             account: account.as_str().to_owned(),
-            region: region.map(str::to_owned),
+            site: site.map(str::to_owned),
             redirect_uri: redirect_uri.to_owned(),
             browser: digest(browser),
             verifier: verifier.clone(),
@@ -161,7 +160,7 @@ impl Connector {
         let row = ConnectStateRow { tenant: ctx.tenant().clone(), sealed, version, expires_ms: now + LIFE_MS };
         self.store.add_connect_state(&id, &row, now).await?;
 
-        let mut url = authorize.clone();
+        let mut url = authorize;
         {
             let mut query = url.query_pairs_mut();
             query
@@ -211,7 +210,7 @@ impl Connector {
         code: &Secret,
     ) -> Result<Credential, ConnectError> {
         let oauth = mounted.provider.auth.oauth().ok_or(ConnectError::NotOffered)?;
-        let endpoints = mounted.endpoints(pending.region.as_deref()).ok_or(ConnectError::NotOffered)?;
+        let endpoints = mounted.endpoints(pending.site.as_deref()).ok_or(ConnectError::NotOffered)?;
         let endpoint = endpoints.token.as_ref().ok_or(ConnectError::NotOffered)?;
         let app = self.vault.app(ctx, &mounted.instance).await?.ok_or(ConnectError::NoApp)?;
         let verifier = Secret::from(pending.verifier.as_str());
@@ -241,21 +240,15 @@ impl Connector {
                 return Err(ConnectError::MissingScopes(missing));
             }
         }
-        let empty = match &pending.region {
-            Some(region) => Kind::Scoped { tokens: Tokens::default(), region: region.clone(), target: None },
-            None => Kind::OAuth(Tokens::default()),
-        };
-        Ok(token::renewed(
-            &Credential { hosts: hosts_of(mounted, pending.region.as_deref()), kind: empty },
-            answer,
-            issued_ms,
-        ))
+        let hosts = hosts_of(mounted, pending.site.as_deref());
+        let empty = Credential { site: pending.site.clone(), ..Credential::new(hosts, Kind::OAuth(Tokens::default())) };
+        Ok(token::renewed(&empty, answer, issued_ms))
     }
 }
 
 /// The hosts that a credential of this integration may be sent to.
-pub(crate) fn hosts_of(mounted: &Mounted, region: Option<&str>) -> Vec<String> {
-    let Some(endpoints) = mounted.endpoints(region) else { return Vec::new() };
+pub(crate) fn hosts_of(mounted: &Mounted, site: Option<&str>) -> Vec<String> {
+    let Some(endpoints) = mounted.endpoints(site) else { return Vec::new() };
     let urls = [Some(&endpoints.api), endpoints.token.as_ref(), endpoints.revoke.as_ref()];
     let mut hosts: Vec<String> = urls.into_iter().flatten().map(host_label).collect();
     hosts.sort();
@@ -266,10 +259,8 @@ pub(crate) fn hosts_of(mounted: &Mounted, region: Option<&str>) -> Vec<String> {
 /// What a new credential means for its connection.
 pub(crate) fn life_of(mounted: &Mounted, credential: &Credential, now: i64) -> Life {
     let shape = &mounted.provider.auth;
-    let state = match (&credential.kind, shape) {
-        (Kind::Scoped { target: None, .. }, AuthShape::LwaProfile(_)) => ConnectionState::NeedsTarget,
-        _ => ConnectionState::Active,
-    };
+    let waits = mounted.provider.targets.is_some() && credential.target.is_none();
+    let state = if waits { ConnectionState::NeedsTarget } else { ConnectionState::Active };
     Life { state, refresh_at_ms: life::sweep_ms(shape, credential, now), ends_ms: life::ends_ms(shape, credential) }
 }
 

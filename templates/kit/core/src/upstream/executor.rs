@@ -12,8 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::life::{self, Readiness};
-use super::oauth::Target;
-use super::provider::AuthShape;
+use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
 use super::request::{Draft, Wire};
 use super::{Outcome, sign};
@@ -73,13 +72,23 @@ impl Executor {
         integration: &Arc<Mounted>,
         account: &str,
     ) -> Result<Vec<Target>, ToolError> {
-        let AuthShape::LwaProfile(lwa) = &integration.provider.auth else { return Ok(Vec::new()) };
+        let Some(targets) = &integration.provider.targets else { return Ok(Vec::new()) };
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
         let errand = Errand { ctx, integration, deadline_us, without_target: Some(account) };
-        let response = self.run(&errand, Draft::get(lwa.profiles_path)).await?;
+        let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
         let list = serde_json::from_slice(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
-        Ok((lwa.profiles)(&list))
+        Ok((targets.discover)(&list))
+    }
+
+    /// What the requests of `call` are for.
+    pub(crate) async fn target(&self, call: &Call) -> Result<String, ToolError> {
+        let (ctx, integration) = (&call.0.tenant, &call.0.integration);
+        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
+        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+        let held = self.choose(&rows, &errand)?;
+        let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+        credential.target.ok_or_else(|| self.needs_target(ctx.tenant(), integration, &held.row))
     }
 
     async fn run(&self, errand: &Errand<'_>, draft: Draft) -> Result<HttpResponse, ToolError> {
@@ -89,8 +98,16 @@ impl Executor {
         loop {
             let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
             let held = self.choose(&rows, errand)?;
-            let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
-            match self.readiness(errand, &held.row, &credential) {
+            let mut credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+            match errand.without_target {
+                Some(_) => credential.target = None,
+                None if integration.provider.targets.is_some() && credential.target.is_none() => {
+                    return Err(self.needs_target(ctx.tenant(), integration, &held.row));
+                }
+                None => {}
+            }
+            let (shape, now) = (&integration.provider.auth, self.clock.wall_ms());
+            match life::readiness(shape, &credential, held.row.version, now) {
                 Readiness::Ready => {}
                 Readiness::Due => {
                     // It is good for this call. Whoever comes after its end finds a new one.
@@ -107,7 +124,6 @@ impl Executor {
                 Readiness::Expired => {
                     return Err(ToolError::unavailable("the connection could not be renewed in time"));
                 }
-                Readiness::NeedsTarget => return Err(self.needs_target(ctx.tenant(), integration, &held.row)),
                 Readiness::Ended => {
                     self.mark_dead(ctx, &held.row, "its token has ended and cannot be renewed").await;
                     return Err(self.reconnect(ctx.tenant(), integration, &held.row));
@@ -147,14 +163,6 @@ impl Executor {
         }
     }
 
-    fn readiness(&self, errand: &Errand<'_>, row: &ConnectionRow, credential: &Credential) -> Readiness {
-        let (shape, now) = (&errand.integration.provider.auth, self.clock.wall_ms());
-        match errand.without_target {
-            Some(_) => life::token_readiness(shape, credential, row.version, now),
-            None => life::readiness(shape, credential, row.version, now),
-        }
-    }
-
     /// The signed request. Whatever a model wrote into `draft`, host and credential are not its business.
     async fn request(
         &self,
@@ -164,7 +172,8 @@ impl Executor {
     ) -> Result<HttpRequest, ToolError> {
         let Errand { ctx, integration, .. } = errand;
         let provider = &integration.provider;
-        let endpoints = integration.endpoints(credential.region()).ok_or_else(|| self.misconfigured(integration))?;
+        let endpoints =
+            integration.endpoints(credential.site.as_deref()).ok_or_else(|| self.misconfigured(integration))?;
         let boundary = crate::token::random(&*self.rng, 32).unwrap_or_default();
         let Wire { method, mut url, headers: written, body } = draft.wire(&endpoints.api, &boundary)?;
         if !credential.permits(&host_label(&url)) {
@@ -177,7 +186,7 @@ impl Executor {
             false => None,
         };
         let signature =
-            sign::sign(&provider.auth, credential, app.as_ref()).ok_or_else(|| self.misconfigured(integration))?;
+            sign::sign(provider, credential, app.as_ref()).ok_or_else(|| self.misconfigured(integration))?;
         if let Some((name, value)) = &signature.query {
             url.query_pairs_mut().append_pair(name, value);
         }
@@ -280,8 +289,8 @@ impl Executor {
 
     fn needs_target(&self, tenant: &TenantId, integration: &Mounted, row: &ConnectionRow) -> ToolError {
         let (instance, account) = (&integration.instance, account_flag(&row.account));
-        let message =
-            format!("nobody has chosen the {} profile that this connection is for", integration.provider.title);
+        let (title, noun) = (integration.provider.title, integration.provider.targets.map_or("target", |t| t.noun));
+        let message = format!("nobody has chosen the {title} {noun} that this connection is for");
         ToolError::new(ErrorKind::NeedsTarget, message)
             .hint(format!(
                 "the operator runs `{} connection targets {instance} --tenant {tenant}{account}` and then the same with \

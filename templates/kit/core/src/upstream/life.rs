@@ -25,8 +25,6 @@ pub(crate) enum Readiness {
     Expired,
     /// It has ended and nothing of ours can renew it.
     Ended,
-    /// Nobody has chosen what its requests are for.
-    NeedsTarget,
 }
 
 /// Whether `credential` can be used at `now`. `seed` is the connection's version.
@@ -39,23 +37,18 @@ pub(crate) fn readiness(shape: &AuthShape, credential: &Credential, seed: i64, n
             (_, Some(due)) if due <= now => Readiness::Due,
             _ => Readiness::Ready,
         },
-        Kind::Scoped { target: None, .. } => Readiness::NeedsTarget,
-        Kind::Scoped { .. } | Kind::OAuth(_) => token_readiness(shape, credential, seed, now),
-    }
-}
-
-/// The same without regard to a target.
-pub(crate) fn token_readiness(shape: &AuthShape, credential: &Credential, seed: i64, now: i64) -> Readiness {
-    let Some(tokens) = credential.tokens() else { return readiness(shape, credential, seed, now) };
-    let renewable = tokens.refresh.is_some() && tokens.refresh_expires_ms.is_none_or(|end| end > now);
-    match &tokens.access {
-        Some(Token { expires_ms: None, .. }) => Readiness::Ready,
-        Some(Token { expires_ms: Some(end), .. }) if *end > now => match due_ms(shape, credential, seed) {
-            Some(due) if due <= now && renewable => Readiness::Due,
-            _ => Readiness::Ready,
-        },
-        _ if renewable => Readiness::Expired,
-        _ => Readiness::Ended,
+        Kind::OAuth(tokens) => {
+            let renewable = tokens.refresh.is_some() && tokens.refresh_expires_ms.is_none_or(|end| end > now);
+            match &tokens.access {
+                Some(Token { expires_ms: None, .. }) => Readiness::Ready,
+                Some(Token { expires_ms: Some(end), .. }) if *end > now => match due_ms(shape, credential, seed) {
+                    Some(due) if due <= now && renewable => Readiness::Due,
+                    _ => Readiness::Ready,
+                },
+                _ if renewable => Readiness::Expired,
+                _ => Readiness::Ended,
+            }
+        }
     }
 }
 
@@ -63,7 +56,7 @@ pub(crate) fn token_readiness(shape: &AuthShape, credential: &Credential, seed: 
 fn due_ms(shape: &AuthShape, credential: &Credential, seed: i64) -> Option<i64> {
     let (token, before) = match (&credential.kind, shape) {
         (Kind::LongLived(token), AuthShape::SystemUser(user)) => (token, user.exchange?.refresh_before),
-        (Kind::OAuth(tokens) | Kind::Scoped { tokens, .. }, _) => {
+        (Kind::OAuth(tokens), _) => {
             tokens.refresh.as_ref()?;
             (tokens.access.as_ref()?, shape.oauth()?.refresh_before)
         }
@@ -88,7 +81,7 @@ pub(crate) fn sweep_ms(shape: &AuthShape, credential: &Credential, seed: i64) ->
     let tokens = match &credential.kind {
         Kind::ApiKey(_) => return None,
         Kind::LongLived(_) => return due_ms(shape, credential, seed),
-        Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => tokens,
+        Kind::OAuth(tokens) => tokens,
     };
     tokens.refresh.as_ref()?;
     let long = tokens.access.as_ref().is_some_and(|t| t.expires_ms.is_some_and(|end| end - t.issued_ms >= DAY_MS));
@@ -121,7 +114,7 @@ pub(crate) fn ends_ms(shape: &AuthShape, credential: &Credential) -> Option<i64>
             AuthShape::SystemUser(user) if user.exchange.is_some() => None,
             _ => token.expires_ms,
         },
-        Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => match (&tokens.refresh, shape.oauth()?.refresh_life) {
+        Kind::OAuth(tokens) => match (&tokens.refresh, shape.oauth()?.refresh_life) {
             (None, _) => tokens.access.as_ref()?.expires_ms,
             (Some(_), RefreshLife::Absolute) => tokens.refresh_expires_ms,
             (Some(_), _) => None,
@@ -151,7 +144,7 @@ mod tests {
         let access = Token { secret: Secret::from("a"), issued_ms: 0, expires_ms: life_ms };
         let refresh = refresh.then(|| Secret::from("r"));
         let tokens = Tokens { access: Some(access), refresh, refresh_expires_ms, scopes: Vec::new() };
-        Credential { hosts: Vec::new(), kind: Kind::OAuth(tokens) }
+        Credential::new(Vec::new(), Kind::OAuth(tokens))
     }
 
     #[test]
@@ -207,7 +200,7 @@ mod tests {
             AuthShape::SystemUser(SystemUser { header: "", prefix: "", proof_param: None, exchange: Some(exchange) });
         let end = 60 * DAY_MS;
         let token = Token { secret: Secret::from("t"), issued_ms: 0, expires_ms: Some(end) };
-        let credential = Credential { hosts: Vec::new(), kind: Kind::LongLived(token) };
+        let credential = Credential::new(Vec::new(), Kind::LongLived(token));
         assert_eq!(readiness(&shape, &credential, 0, 50 * DAY_MS - 1), Readiness::Ready);
         assert_eq!(readiness(&shape, &credential, 0, 50 * DAY_MS), Readiness::Due);
         assert_eq!(readiness(&shape, &credential, 0, end), Readiness::Ended);

@@ -17,6 +17,7 @@ pub mod sign;
 pub mod sweep;
 pub mod throttle;
 pub mod token;
+pub mod token_server;
 
 use crate::ports::HttpResponse;
 

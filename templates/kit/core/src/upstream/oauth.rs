@@ -37,6 +37,15 @@ pub enum RefreshLife {
     Absolute,
 }
 
+/// What a token is that somebody pastes, instead of consenting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pasted {
+    /// A refresh token.
+    RefreshToken,
+    /// An access token that does not end, as administrators make them for their own organisation.
+    AccessToken,
+}
+
 /// An OAuth 2 authorization server.
 #[derive(Clone, Copy, Debug)]
 pub struct OAuth {
@@ -64,6 +73,8 @@ pub struct OAuth {
     pub refresh_before: Duration,
     /// How long a refresh token lives.
     pub refresh_life: RefreshLife,
+    /// What a token is that somebody pastes.
+    pub pasted: Pasted,
 }
 
 impl OAuth {
@@ -81,6 +92,7 @@ impl OAuth {
         refresh_params: &[],
         refresh_before: Duration::from_secs(300),
         refresh_life: RefreshLife::Endless,
+        pasted: Pasted::RefreshToken,
     };
 }
 
@@ -111,11 +123,13 @@ pub struct SystemUser {
     pub exchange: Option<Exchange>,
 }
 
-/// One region of the shape `lwa-profile`. Tokens of one do not work in another.
+/// One of several places where a provider lives. Tokens of one do not work in another.
 #[derive(Clone, Copy, Debug)]
 pub struct Region {
     /// Its name: `na`.
     pub name: &'static str,
+    /// What a person calls it: `North America`.
+    pub title: &'static str,
     /// Where a person consents.
     pub authorize_url: &'static str,
     /// Where tokens are exchanged.
@@ -124,28 +138,11 @@ pub struct Region {
     pub api_url: &'static str,
 }
 
-/// Something that requests can be for: a profile, an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Its id, as the provider writes it.
-    pub id: String,
-    /// What a person recognises it by.
-    pub label: String,
-}
-
-/// Shape `lwa-profile`: tokens of Login With Amazon, and a profile that each request names.
+/// Shape `lwa-profile`: tokens of Login With Amazon, and the app's client id on each request.
 #[derive(Clone, Copy, Debug)]
 pub struct LwaProfile {
     /// The authorization server; its URLs come from the region.
     pub oauth: OAuth,
-    /// The regions.
-    pub regions: &'static [Region],
     /// The header with the app's client id.
     pub client_id_header: &'static str,
-    /// The header with the profile.
-    pub profile_header: &'static str,
-    /// Path that lists the profiles; asked without the profile header.
-    pub profiles_path: &'static str,
-    /// Reads that list.
-    pub profiles: fn(&serde_json::Value) -> Vec<Target>,
 }

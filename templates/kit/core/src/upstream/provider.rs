@@ -1,9 +1,11 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! A provider as data: where it lives, what every request carries, how it authenticates, how it says no.
 
-use super::Outcome;
-use super::oauth::{LwaProfile, OAuth, SystemUser};
+use serde_json::Value;
+
+use super::oauth::{LwaProfile, OAuth, Region, SystemUser};
 use super::throttle;
+use super::{Outcome, classify_status};
 use crate::ports::HttpResponse;
 use crate::secret::Secret;
 
@@ -79,6 +81,61 @@ pub enum Throttle {
     RetryAfter,
 }
 
+/// Where a provider lives.
+#[derive(Clone, Copy, Debug)]
+pub enum Sites {
+    /// At one place for all.
+    One,
+    /// In regions; a connection belongs to one of them.
+    Regions(&'static [Region]),
+    /// Each tenant has a host of its own there. `{site}` in the provider's URLs stands for it.
+    Hosts(Hosts),
+}
+
+/// The hosts of tenants at a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Hosts {
+    /// What such a host is called: `shop`.
+    pub noun: &'static str,
+    /// One for people to go by: `example.myshopify.com`.
+    pub example: &'static str,
+    /// Whether a host is one of this provider's. Nothing is sent to any other.
+    pub check: fn(&str) -> bool,
+}
+
+/// Something that the requests of a connection can be for: a profile, a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its id, as the provider writes it.
+    pub id: String,
+    /// What a person recognises it by.
+    pub label: String,
+}
+
+/// What is chosen after a consent: which of the things that the consent reaches this connection is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets {
+    /// What it is called: `profile`.
+    pub noun: &'static str,
+    /// The header that names it in every request; tools also read it with [`Call::target`](crate::call::Call::target).
+    pub header: Option<&'static str>,
+    /// Path that lists them; asked without that header.
+    pub path: &'static str,
+    /// Query of that request.
+    pub query: &'static [(&'static str, &'static str)],
+    /// Reads the list.
+    pub discover: fn(&Value) -> Vec<Target>,
+}
+
+/// A version of an API.
+#[derive(Clone, Copy, Debug)]
+pub struct ApiVersion {
+    /// Its name: `v26`.
+    pub name: &'static str,
+    /// The day it ends, as `YYYY-MM-DD`, where the provider has said so.
+    pub ends: Option<&'static str>,
+}
+
 /// One upstream API.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -86,11 +143,17 @@ pub struct Provider {
     pub id: &'static str,
     /// Name for people: `Notion`.
     pub title: &'static str,
-    /// Scheme and host of every request, with a path prefix if the provider has one. The shape `lwa-profile` takes it from
-    /// the region.
+    /// Scheme and host of every request, with a path prefix if the provider has one. Where it has regions, the region says
+    /// it.
     pub base_url: &'static str,
     /// How it authenticates.
     pub auth: AuthShape,
+    /// Where it lives.
+    pub sites: Sites,
+    /// What is chosen after a consent.
+    pub targets: Option<Targets>,
+    /// The version of the API that the tools speak.
+    pub version: Option<ApiVersion>,
     /// Headers of every request.
     pub headers: &'static [(&'static str, &'static str)],
     /// How it says how long to wait.
@@ -100,6 +163,21 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// The plainest there is: one place, nothing to choose, status codes as the standard has them. A provider says only
+    /// what is different.
+    pub const PLAIN: Self = Self {
+        id: "",
+        title: "",
+        base_url: "",
+        auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
+        sites: Sites::One,
+        targets: None,
+        version: None,
+        headers: &[],
+        throttle: Throttle::RetryAfter,
+        classify: classify_status,
+    };
+
     /// What `response` means, with the wait that its headers ask for. `now_ms` stands in for a missing `Date`.
     pub(crate) fn outcome(&self, response: &HttpResponse, now_ms: i64) -> Outcome {
         match ((self.classify)(response), self.throttle) {

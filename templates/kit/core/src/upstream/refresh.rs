@@ -242,12 +242,7 @@ impl Refresher {
     /// Whether `cause` still holds for what the row has now.
     fn needed(&self, shape: &AuthShape, row: &ConnectionRow, credential: &Credential, cause: Cause) -> bool {
         let now = self.clock.wall_ms();
-        let stale = || {
-            !matches!(
-                life::token_readiness(shape, credential, row.version, now),
-                Readiness::Ready | Readiness::NeedsTarget
-            )
-        };
+        let stale = || life::readiness(shape, credential, row.version, now) != Readiness::Ready;
         match cause {
             Cause::Clock => stale(),
             Cause::Rejected(print) => credential.bearer().is_none_or(|secret| fingerprint(secret) == print),
@@ -356,7 +351,7 @@ impl Refresher {
             self.alarm(Alarm::AppRejected, ctx, row);
         }
         let now = self.clock.wall_ms();
-        let readiness = life::token_readiness(&integration.provider.auth, credential, row.version, now);
+        let readiness = life::readiness(&integration.provider.auth, credential, row.version, now);
         let usable = matches!(readiness, Readiness::Ready | Readiness::Due);
         if usable || row.state == ConnectionState::NeedsTarget {
             // What we have is good for some time yet, or not in use yet; the owner may mend the app until then.
@@ -380,18 +375,18 @@ impl Refresher {
 
     /// The request that renews `credential`. `None` if the credential may not be sent where it would go.
     fn request(&self, integration: &Mounted, credential: &Credential, app: &App) -> Option<HttpRequest> {
-        let endpoint = integration.endpoints(credential.region())?.token.as_ref()?;
-        if !credential.permits(&host_label(endpoint)) {
+        let endpoint = integration.endpoints(credential.site.as_deref())?.token.clone()?;
+        if !credential.permits(&host_label(&endpoint)) {
             return None;
         }
         let (instance, timeout) = (&integration.instance, self.timing.token_timeout);
         match (&integration.provider.auth, &credential.kind) {
             (AuthShape::SystemUser(user), Kind::LongLived(token)) => {
-                token::exchange_request(&user.exchange?, instance, endpoint, app, &token.secret, timeout)
+                token::exchange_request(&user.exchange?, instance, &endpoint, app, &token.secret, timeout)
             }
-            (shape, Kind::OAuth(tokens) | Kind::Scoped { tokens, .. }) => {
+            (shape, Kind::OAuth(tokens)) => {
                 let grant = Grant::Refresh(tokens.refresh.as_ref()?);
-                token::request(shape.oauth()?, instance, endpoint, app, &grant, timeout)
+                token::request(shape.oauth()?, instance, &endpoint, app, &grant, timeout)
             }
             _ => None,
         }
@@ -558,8 +553,7 @@ impl Refresher {
             return Err(RefreshError::Busy);
         }
         match (&mut stored.kind, &new.kind) {
-            (Kind::OAuth(tokens), Kind::OAuth(fresh))
-            | (Kind::Scoped { tokens, .. }, Kind::Scoped { tokens: fresh, .. }) => *tokens = fresh.clone(),
+            (Kind::OAuth(tokens), Kind::OAuth(fresh)) => *tokens = fresh.clone(),
             (Kind::LongLived(token), Kind::LongLived(fresh)) => *token = fresh.clone(),
             _ => return Err(RefreshError::Gone),
         }
@@ -568,16 +562,16 @@ impl Refresher {
 
     /// Revokes tokens that nobody will use (RFC 7009). Best effort: they end by themselves as well.
     async fn revoke(&self, ctx: &TenantCtx, integration: &Mounted, credential: &Credential) {
-        let endpoints = integration.endpoints(credential.region());
+        let endpoints = integration.endpoints(credential.site.as_deref());
         let (Some(url), Some(token), Some(oauth)) = (
-            endpoints.and_then(|endpoints| endpoints.revoke.as_ref()),
+            endpoints.and_then(|endpoints| endpoints.revoke.clone()),
             credential.tokens().and_then(|tokens| tokens.refresh.as_ref()),
             integration.provider.auth.oauth(),
         ) else {
             return;
         };
         let Ok(Some(app)) = self.vault.app(ctx, &integration.instance).await else { return };
-        let request = token::revoke_request(oauth, &integration.instance, url, &app, token, self.timing.token_timeout);
+        let request = token::revoke_request(oauth, &integration.instance, &url, &app, token, self.timing.token_timeout);
         if let Some(request) = request.filter(|request| credential.permits(&host_label(&request.url))) {
             let _ = self.within(self.timing.token_timeout, self.send.send(request)).await;
         }

@@ -87,6 +87,12 @@ impl Draft {
         Self::new(Method::Get, path)
     }
 
+    /// The same with these parameters.
+    pub(crate) fn with_query(mut self, pairs: &[(&str, &str)]) -> Self {
+        self.query = Query::Pairs(pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect());
+        self
+    }
+
     /// Whether it may be sent twice.
     pub(crate) fn is_safe(&self) -> bool {
         self.safe || self.method == Method::Get

@@ -4,7 +4,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use super::provider::{AuthShape, checked};
+use super::provider::{AuthShape, Provider, checked};
 use crate::secret::Secret;
 use crate::vault::App;
 use crate::vault::credential::{Credential, Kind};
@@ -24,13 +24,13 @@ pub(crate) fn uses_app(shape: &AuthShape) -> bool {
     }
 }
 
-/// The signature of `credential`, with what its shape takes from `app`. `None` if the two do not belong together or the
+/// The signature of `credential`, with what its shape takes from `app` and the target that it is for. `None` if the two do not belong together or the
 /// secret does not fit into a header.
-pub(crate) fn sign(shape: &AuthShape, credential: &Credential, app: Option<&App>) -> Option<Signature> {
+pub(crate) fn sign(provider: &Provider, credential: &Credential, app: Option<&App>) -> Option<Signature> {
     let token = credential.bearer()?;
     let carried = |name: &str, prefix: &str| Some((name.to_owned(), format!("{prefix}{}", checked(token)?)));
     let mut query = None;
-    let headers = match (shape, &credential.kind) {
+    let mut headers = match (&provider.auth, &credential.kind) {
         (AuthShape::ApiKey { header, prefix }, Kind::ApiKey(_))
         | (AuthShape::OAuth2Refresh { header, prefix, .. }, Kind::OAuth(_)) => vec![carried(header, prefix)?],
         (AuthShape::SystemUser(user), Kind::LongLived(_)) => {
@@ -39,12 +39,8 @@ pub(crate) fn sign(shape: &AuthShape, credential: &Credential, app: Option<&App>
             }
             vec![carried(user.header, user.prefix)?]
         }
-        (AuthShape::LwaProfile(lwa), Kind::Scoped { target, .. }) => {
-            let mut headers =
-                vec![carried("Authorization", "Bearer ")?, (lwa.client_id_header.to_owned(), app?.client_id.clone())];
-            // The list of profiles is asked for before one was chosen.
-            headers.extend(target.as_ref().map(|target| (lwa.profile_header.to_owned(), target.clone())));
-            headers
+        (AuthShape::LwaProfile(lwa), Kind::OAuth(_)) => {
+            vec![carried("Authorization", "Bearer ")?, (lwa.client_id_header.to_owned(), app?.client_id.clone())]
         }
         (AuthShape::Restli { version, .. }, Kind::OAuth(_)) => vec![
             carried("Authorization", "Bearer ")?,
@@ -53,6 +49,10 @@ pub(crate) fn sign(shape: &AuthShape, credential: &Credential, app: Option<&App>
         ],
         _ => return None,
     };
+    // The list of targets is asked for before one was chosen.
+    if let (Some(header), Some(target)) = (provider.targets.and_then(|targets| targets.header), &credential.target) {
+        headers.push((header.to_owned(), target.clone()));
+    }
     Some(Signature { headers, query })
 }
 
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn a_credential_of_another_shape_signs_nothing() {
-        let key = Credential { hosts: Vec::new(), kind: Kind::ApiKey(Secret::from("k")) };
-        let shape = AuthShape::Restli { oauth: super::super::oauth::OAuth::STANDARD, version: "202607" };
-        assert!(sign(&shape, &key, None).is_none());
+        let key = Credential::new(Vec::new(), Kind::ApiKey(Secret::from("k")));
+        let auth = AuthShape::Restli { oauth: super::super::oauth::OAuth::STANDARD, version: "202607" };
+        assert!(sign(&Provider { auth, ..Provider::PLAIN }, &key, None).is_none());
     }
 }

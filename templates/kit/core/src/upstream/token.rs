@@ -244,7 +244,7 @@ pub(crate) fn renewed(old: &Credential, answer: Answer, issued_ms: i64) -> Crede
     let kind = match &old.kind {
         Kind::LongLived(_) => Kind::LongLived(token),
         Kind::ApiKey(key) => Kind::ApiKey(key.clone()),
-        Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => {
+        Kind::OAuth(tokens) => {
             // The same token once more is the old one, with the end that it had.
             let replaced = answer
                 .refresh
@@ -257,13 +257,8 @@ pub(crate) fn renewed(old: &Credential, answer: Answer, issued_ms: i64) -> Crede
                 refresh_expires_ms: answer.refresh_expires_in_s.map(end).or(kept),
                 scopes: answer.scopes.unwrap_or_else(|| tokens.scopes.clone()),
             };
-            match &old.kind {
-                Kind::Scoped { region, target, .. } => {
-                    Kind::Scoped { tokens, region: region.clone(), target: target.clone() }
-                }
-                _ => Kind::OAuth(tokens),
-            }
+            Kind::OAuth(tokens)
         }
     };
-    Credential { hosts: old.hosts.clone(), kind }
+    Credential { kind, ..old.clone() }
 }

@@ -14,6 +14,11 @@ pub struct Credential {
     /// Hosts (and `host:port` where the port is not the default one) that it may be sent to: the API's, and those of the
     /// endpoints that renew it.
     pub hosts: Vec<String>,
+    /// Which of the provider's hosts it belongs to, where there are several: a region, a shop.
+    pub site: Option<String>,
+    /// What its requests are for, where the provider asks for that: a profile, a customer. None until somebody chose. A
+    /// text: real ids exceed 64 bits.
+    pub target: Option<String>,
     /// The secret itself.
     pub kind: Kind,
 }
@@ -23,19 +28,10 @@ pub struct Credential {
 pub enum Kind {
     /// A key that the tenant's own administrator issued at the provider.
     ApiKey(Secret),
-    /// Shapes `oauth2-refresh` and `restli`.
+    /// What an authorization server gave.
     OAuth(Tokens),
     /// Shape `system-user`: the token itself.
     LongLived(Token),
-    /// Shape `lwa-profile`: tokens, the region they belong to, and the profile that requests are for.
-    Scoped {
-        /// The tokens.
-        tokens: Tokens,
-        /// Name of the region.
-        region: String,
-        /// Id of the profile; none until somebody chose one. A decimal text: real ids exceed 64 bits.
-        target: Option<String>,
-    },
 }
 
 /// What an authorization server gave.
@@ -71,6 +67,11 @@ pub fn fingerprint(secret: &Secret) -> Fingerprint {
 }
 
 impl Credential {
+    /// A credential without site and target.
+    pub fn new(hosts: Vec<String>, kind: Kind) -> Self {
+        Self { hosts, site: None, target: None, kind }
+    }
+
     /// Whether it may be sent to `host`.
     pub fn permits(&self, host: &str) -> bool {
         self.hosts.iter().any(|permitted| permitted == host)
@@ -81,14 +82,14 @@ impl Credential {
         match &self.kind {
             Kind::ApiKey(key) => Some(key),
             Kind::LongLived(token) => Some(&token.secret),
-            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => tokens.access.as_ref().map(|token| &token.secret),
+            Kind::OAuth(tokens) => tokens.access.as_ref().map(|token| &token.secret),
         }
     }
 
     /// The tokens, for the shapes that have them.
     pub fn tokens(&self) -> Option<&Tokens> {
         match &self.kind {
-            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => Some(tokens),
+            Kind::OAuth(tokens) => Some(tokens),
             Kind::ApiKey(_) | Kind::LongLived(_) => None,
         }
     }
@@ -96,7 +97,7 @@ impl Credential {
     /// The secret that a renewal consumes: the refresh token, or the long-lived token itself.
     pub(crate) fn renewal(&self) -> Option<&Secret> {
         match &self.kind {
-            Kind::OAuth(tokens) | Kind::Scoped { tokens, .. } => tokens.refresh.as_ref(),
+            Kind::OAuth(tokens) => tokens.refresh.as_ref(),
             Kind::LongLived(token) => Some(&token.secret),
             Kind::ApiKey(_) => None,
         }
@@ -107,14 +108,6 @@ impl Credential {
         match (self.renewal(), other.renewal()) {
             (Some(one), Some(other)) => fingerprint(one) == fingerprint(other),
             _ => false,
-        }
-    }
-
-    /// The region of the shape `lwa-profile`.
-    pub fn region(&self) -> Option<&str> {
-        match &self.kind {
-            Kind::Scoped { region, .. } => Some(region),
-            _ => None,
         }
     }
 
@@ -133,28 +126,22 @@ impl Credential {
 
 /// The form inside the record. `T` is borrowed text on the way in and owned text on the way out.
 #[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    #[serde(flatten)]
+    kind: StoredKind<T>,
+    hosts: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Stored<T> {
-    ApiKey {
-        key: T,
-        hosts: Vec<String>,
-    },
-    Oauth {
-        hosts: Vec<String>,
-        #[serde(flatten)]
-        tokens: StoredTokens<T>,
-    },
-    LongLived {
-        hosts: Vec<String>,
-        token: StoredToken<T>,
-    },
-    Scoped {
-        hosts: Vec<String>,
-        region: String,
-        target: Option<String>,
-        #[serde(flatten)]
-        tokens: StoredTokens<T>,
-    },
+enum StoredKind<T> {
+    ApiKey { key: T },
+    Oauth(StoredTokens<T>),
+    LongLived { token: StoredToken<T> },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -178,7 +165,6 @@ fn text(secret: &Secret) -> &str {
 
 impl<'a> Stored<&'a str> {
     fn of(credential: &'a Credential) -> Self {
-        let hosts = credential.hosts.clone();
         let token = |token: &'a Token| StoredToken {
             text: text(&token.secret),
             issued_ms: token.issued_ms,
@@ -190,28 +176,24 @@ impl<'a> Stored<&'a str> {
             refresh_expires_ms: tokens.refresh_expires_ms,
             scopes: tokens.scopes.clone(),
         };
-        match &credential.kind {
-            Kind::ApiKey(key) => Self::ApiKey { key: text(key), hosts },
-            Kind::OAuth(inner) => Self::Oauth { hosts, tokens: tokens(inner) },
-            Kind::LongLived(inner) => Self::LongLived { hosts, token: token(inner) },
-            Kind::Scoped { tokens: inner, region, target } => {
-                Self::Scoped { hosts, region: region.clone(), target: target.clone(), tokens: tokens(inner) }
-            }
-        }
+        let kind = match &credential.kind {
+            Kind::ApiKey(key) => StoredKind::ApiKey { key: text(key) },
+            Kind::OAuth(inner) => StoredKind::Oauth(tokens(inner)),
+            Kind::LongLived(inner) => StoredKind::LongLived { token: token(inner) },
+        };
+        let (hosts, site, target) = (credential.hosts.clone(), credential.site.clone(), credential.target.clone());
+        Self { kind, hosts, site, target }
     }
 }
 
 impl Stored<String> {
     fn into_credential(self) -> Credential {
-        let (hosts, kind) = match self {
-            Self::ApiKey { key, hosts } => (hosts, Kind::ApiKey(secret(key))),
-            Self::Oauth { hosts, tokens } => (hosts, Kind::OAuth(tokens.into_tokens())),
-            Self::LongLived { hosts, token } => (hosts, Kind::LongLived(token.into_token())),
-            Self::Scoped { hosts, region, target, tokens } => {
-                (hosts, Kind::Scoped { tokens: tokens.into_tokens(), region, target })
-            }
+        let kind = match self.kind {
+            StoredKind::ApiKey { key } => Kind::ApiKey(secret(key)),
+            StoredKind::Oauth(tokens) => Kind::OAuth(tokens.into_tokens()),
+            StoredKind::LongLived { token } => Kind::LongLived(token.into_token()),
         };
-        Credential { hosts, kind }
+        Credential { hosts: self.hosts, site: self.site, target: self.target, kind }
     }
 }
 
@@ -241,7 +223,11 @@ mod tests {
     use super::*;
 
     fn round_trip(kind: Kind) -> String {
-        let credential = Credential { hosts: vec!["api.test".into()], kind };
+        let credential = Credential {
+            site: Some("na".into()),
+            target: Some("36893488147419103232".into()),
+            ..Credential::new(vec!["api.test".into()], kind)
+        };
         let bytes = credential.to_bytes();
         let back = Credential::from_bytes(&bytes).unwrap();
         assert_eq!(back.to_bytes(), bytes);
@@ -249,23 +235,22 @@ mod tests {
     }
 
     #[test]
-    fn an_api_key_is_stored_as_before() {
+    fn a_key_comes_back_as_it_was() {
         let stored = round_trip(Kind::ApiKey(Secret::from("k")));
-        assert_eq!(stored, r#"{"kind":"api_key","key":"k","hosts":["api.test"]}"#);
+        let rest = r#""hosts":["api.test"],"site":"na","target":"36893488147419103232""#;
+        assert_eq!(stored, format!(r#"{{"kind":"api_key","key":"k",{rest}}}"#));
     }
 
     #[test]
     fn tokens_come_back_as_they_were() {
         let access = Token { secret: Secret::from("a"), issued_ms: 1, expires_ms: Some(2) };
-        let tokens = Tokens { access: Some(access), refresh: Some(Secret::from("r")), ..Tokens::default() };
-        let stored =
-            round_trip(Kind::Scoped { tokens, region: "na".into(), target: Some("36893488147419103232".into()) });
-        assert!(stored.contains(r#""target":"36893488147419103232""#), "{stored}");
+        round_trip(Kind::LongLived(access.clone()));
+        round_trip(Kind::OAuth(Tokens { access: Some(access), refresh: Some(Secret::from("r")), ..Tokens::default() }));
     }
 
     #[test]
     fn a_credential_prints_no_secret() {
-        let credential = Credential { hosts: Vec::new(), kind: Kind::ApiKey(Secret::from("canary")) };
+        let credential = Credential::new(Vec::new(), Kind::ApiKey(Secret::from("canary")));
         assert!(!format!("{credential:?}").contains("canary"));
     }
 }

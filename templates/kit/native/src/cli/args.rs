@@ -205,17 +205,17 @@ pub(super) enum Connection {
         /// The account, where a tenant has several
         #[arg(long, default_value = "default")]
         account: String,
-        /// Region, where the provider has several
+        /// Region or host, where the provider has several
         #[arg(long)]
-        region: Option<String>,
-        /// Id of the profile that requests are for, where the provider has profiles
+        site: Option<String>,
+        /// Id of what its requests are for, where the provider has several: a profile, a customer
         #[arg(long, value_name = "ID")]
         target: Option<String>,
         /// File with the secret, instead of standard input
         #[arg(long, value_name = "FILE")]
         secret_file: Option<PathBuf>,
     },
-    /// List the profiles that a connection's requests can be for
+    /// List what a connection's requests can be for, where the provider has several
     Targets {
         /// The integration
         integration: String,
@@ -229,7 +229,7 @@ pub(super) enum Connection {
         #[arg(long)]
         json: bool,
     },
-    /// Choose the profile that a connection's requests are for
+    /// Choose what a connection's requests are for
     Target {
         /// The integration
         integration: String,

@@ -19,7 +19,7 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
         .integrations
         .values()
         .flat_map(|integration| {
-            let examples = integration.all_endpoints().flat_map(|(_, endpoints)| {
+            let examples = integration.all_endpoints().flat_map(|endpoints| {
                 let urls = [("base_url", Some(&endpoints.api)), ("token_url", endpoints.token.as_ref())];
                 urls.into_iter().filter_map(|(what, url)| Some((what, url?)))
             });

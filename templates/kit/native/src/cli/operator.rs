@@ -96,14 +96,14 @@ pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
 pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result<()> {
     let operator = &kit.operator;
     match command {
-        Connection::Set { integration, tenant, account, region, target, secret_file } => {
+        Connection::Set { integration, tenant, account, site, target, secret_file } => {
             let form = operator.secret_form(&integration)?;
             let new = NewConnection {
                 tenant: &tenant,
                 integration: &integration,
                 account: &account,
                 secret: read_secret(secret_file.as_deref())?,
-                region: region.as_deref(),
+                site: site.as_deref(),
                 target: target.as_deref(),
             };
             operator.connection_set(new).await?;
@@ -122,7 +122,7 @@ pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result
                 out::json(&list);
             } else {
                 let rows: Vec<Vec<String>> = targets.into_iter().map(|t| vec![t.id, t.label]).collect();
-                out::table(&["ID", "PROFILE"], &rows, "the provider lists no profiles: another region, or no rights");
+                out::table(&["ID", "NAME"], &rows, "the provider lists nothing: another region, or no rights");
             }
         }
         Connection::Target { integration, tenant, account, id } => {
