@@ -644,21 +644,6 @@ async fn the_connection_of_another_integration_or_tenant_is_no_fallback() {
     assert_eq!(two.upstream.keys(), [""; 0]);
 }
 
-#[tokio::test]
-async fn of_several_accounts_none_is_guessed() {
-    let two = Two::new().await;
-    let second =
-        NewConnection { account: "second", ..NewConnection::new("a", "crm", Secret::from("other-secret-of-a")) };
-    two.test.kit.operator.connection_set(second).await.unwrap();
-    let error = call(&two.test.kit, &two.a, "crm_me", json!({})).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "MISCONFIGURED: several CRM connections are active: default, second\n\
-         hint: keep one: `acme connection remove crm --tenant a --account ACCOUNT`"
-    );
-    assert_eq!(two.upstream.keys(), [""; 0]);
-}
-
 // A credential that the provider no longer takes.
 
 #[tokio::test]

@@ -494,7 +494,7 @@ fn every_list_says_it_is_private_in_the_stateless_era_and_nothing_of_it_before()
     let server = with_crm();
     for method in ["tools/list", "prompts/list", "resources/list", "resources/templates/list"] {
         let new = server.ask(modern(method, json!({}))).json()["result"].clone();
-        assert_eq!((&new["cacheScope"], &new["ttlMs"]), (&json!("private"), &json!(300_000)), "{method}");
+        assert_eq!((&new["cacheScope"], &new["ttlMs"]), (&json!("private"), &json!(60_000)), "{method}");
         assert_eq!((&new["resultType"], &new["_meta"]), (&json!("complete"), &server_info()), "{method}");
         let old = server.ask(legacy(method, json!({}))).json()["result"].clone();
         let names: Vec<&String> = old.as_object().unwrap().keys().collect();

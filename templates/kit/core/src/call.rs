@@ -29,6 +29,8 @@ pub type ProgressSink = Arc<dyn Fn(Progress) -> BoxFuture<'static, ()> + Send + 
 pub(crate) struct Inner {
     pub(crate) tenant: TenantCtx,
     pub(crate) integration: Arc<Mounted>,
+    /// Which of several connections; none where there is but one.
+    pub(crate) account: Option<String>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) deadline_us: i64,
     pub(crate) progress: Option<ProgressSink>,

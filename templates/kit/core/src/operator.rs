@@ -166,24 +166,42 @@ impl Operator {
         Ok(())
     }
 
-    /// Makes an API key, good for ever or for `lifetime_ms`.
+    /// Makes an API key for all accounts of a tenant, good for ever or for `lifetime_ms`.
     pub async fn key_create(
         &self,
         tenant: &str,
         label: &str,
         lifetime_ms: Option<i64>,
     ) -> Result<NewKey, OperatorError> {
+        self.key_create_for(tenant, None, label, lifetime_ms).await
+    }
+
+    /// The same for one `account`: whatever integration a call is for, it goes to the connection of that name.
+    pub async fn key_create_for(
+        &self,
+        tenant: &str,
+        account: Option<&str>,
+        label: &str,
+        lifetime_ms: Option<i64>,
+    ) -> Result<NewKey, OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        let account = account.map(|account| self.parse_account(account)).transpose()?;
         let (id, key) = ApiKey::generate(&*self.rng, self.environment)?;
         let hash = key
             .expose_str()
             .and_then(|text| ApiKey::parse(text).ok())
-            .map(|parsed| parsed.hash(&self.pepper, ctx.tenant()))
+            .map(|parsed| parsed.hash(&self.pepper, ctx.tenant(), account.as_ref()))
             .ok_or(OperatorError::NoRandomness)?;
         let now = self.clock.wall_ms();
         let expires_ms = lifetime_ms.map(|lifetime| now.saturating_add(lifetime));
-        let summary =
-            KeySummary { id: id.clone(), label: label.to_owned(), created_ms: now, expires_ms, revoked_ms: None };
+        let summary = KeySummary {
+            id: id.clone(),
+            label: label.to_owned(),
+            account: account.map(|account| account.as_str().to_owned()),
+            created_ms: now,
+            expires_ms,
+            revoked_ms: None,
+        };
         self.store.add_key(&ctx, &summary, &hash).await?;
         Ok(NewKey { id, key })
     }

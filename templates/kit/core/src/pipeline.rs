@@ -6,6 +6,7 @@
 //! Authentication comes before: [`Pipeline::tool`] takes a [`TenantCtx`], which only `inbound` makes. HTTP, stdio and
 //! Workers differ only in what feeds this module.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,9 @@ use crate::prompt::Message;
 use crate::registry::{Mounted, Registry};
 use crate::schema;
 use crate::upstream::executor::Executor;
+
+/// The argument that names one of several accounts. Tools have none of that name of their own.
+pub const ACCOUNT: &str = "account";
 
 /// The bounds of a call.
 #[derive(Clone, Copy, Debug)]
@@ -107,13 +111,20 @@ impl Pipeline {
     }
 
     /// Calls the tool `name`.
-    pub async fn tool(&self, ctx: &TenantCtx, name: &str, arguments: Value, caller: Caller) -> Result<Answer, Failure> {
+    pub async fn tool(
+        &self,
+        ctx: &TenantCtx,
+        name: &str,
+        mut arguments: Value,
+        caller: Caller,
+    ) -> Result<Answer, Failure> {
         let Some(tool) = self.registry.tool(name) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
         let result = async {
+            let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
             self.admit(ctx, &tool.name).await?;
-            let (call, run) = (self.call(ctx, &tool.integration, started, caller.progress), tool.run.clone());
+            let (call, run) = (self.call(ctx, &tool.integration, account, started, caller.progress), tool.run.clone());
             let value = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
             let text = value.to_string();
             self.cap(&text)?;
@@ -136,7 +147,9 @@ impl Pipeline {
         let started = self.clock.monotonic_us();
         let result = async {
             self.admit(ctx, &prompt.name).await?;
-            let (call, run) = (self.call(ctx, &prompt.integration, started, caller.progress), prompt.run.clone());
+            let account = self.account(ctx, &prompt.integration, None).await?;
+            let (call, run) =
+                (self.call(ctx, &prompt.integration, account, started, caller.progress), prompt.run.clone());
             let messages = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
             messages.iter().try_for_each(|message| self.cap(&message.text))?;
             Ok(messages)
@@ -157,7 +170,9 @@ impl Pipeline {
         let started = self.clock.monotonic_us();
         let result = async {
             self.admit(ctx, &resource.name).await?;
-            let (call, run) = (self.call(ctx, &resource.integration, started, caller.progress), resource.run.clone());
+            let account = self.account(ctx, &resource.integration, None).await?;
+            let (call, run) =
+                (self.call(ctx, &resource.integration, account, started, caller.progress), resource.run.clone());
             let text = self.guarded(caller.cancelled, async move { run(call).await }).await?.0;
             self.cap(&text)?;
             Ok((resource.media_type, text))
@@ -167,11 +182,56 @@ impl Pipeline {
         result
     }
 
-    fn call(&self, ctx: &TenantCtx, integration: &Arc<Mounted>, started: i64, progress: Option<ProgressSink>) -> Call {
+    /// The accounts that `ctx` may choose from, by integration: where it has several and is bound to none. Tools of these
+    /// integrations have one argument more.
+    pub async fn accounts(&self, ctx: &TenantCtx) -> Result<BTreeMap<String, Vec<String>>, ToolError> {
+        let mut choices = BTreeMap::new();
+        if ctx.account().is_none() {
+            for integration in self.registry.integrations.values() {
+                let accounts = self.executor.accounts(ctx, integration).await?;
+                if accounts.len() > 1 {
+                    choices.insert(integration.instance.clone(), accounts);
+                }
+            }
+        }
+        Ok(choices)
+    }
+
+    /// Which connection a call is for: the one its principal is bound to, or the one that the argument `account` names where
+    /// there are several. It is taken out of the arguments. Never a guess.
+    async fn account(
+        &self,
+        ctx: &TenantCtx,
+        integration: &Mounted,
+        arguments: Option<&mut Value>,
+    ) -> Result<Option<String>, ToolError> {
+        if let Some(account) = ctx.account() {
+            return Ok(Some(account.as_str().to_owned()));
+        }
+        let Some(Value::Object(arguments)) = arguments else { return Ok(None) };
+        let accounts = self.executor.accounts(ctx, integration).await?;
+        if accounts.len() < 2 {
+            return Ok(None);
+        }
+        let named = arguments.remove(ACCOUNT).and_then(|named| named.as_str().map(str::to_owned));
+        named.filter(|named| accounts.contains(named)).map(Some).ok_or_else(|| {
+            ToolError::invalid(format!("the argument `{ACCOUNT}` must be one of: {}", accounts.join(", ")))
+        })
+    }
+
+    fn call(
+        &self,
+        ctx: &TenantCtx,
+        integration: &Arc<Mounted>,
+        account: Option<String>,
+        started: i64,
+        progress: Option<ProgressSink>,
+    ) -> Call {
         let deadline = i64::try_from(self.bounds.deadline.as_micros()).unwrap_or(i64::MAX);
         Call(Arc::new(Inner {
             tenant: ctx.clone(),
             integration: integration.clone(),
+            account,
             executor: self.executor.clone(),
             deadline_us: started.saturating_add(deadline),
             progress,

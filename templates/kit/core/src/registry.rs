@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::app::{App, MakeSandbox};
+use crate::pipeline::ACCOUNT;
 use crate::prompt::{self, Prompt};
 use crate::resource::{self, Resource};
 use crate::tool::{self, Class, Tool};
@@ -144,6 +145,13 @@ pub struct MountedTool {
     pub(crate) run: tool::Run,
 }
 
+impl MountedTool {
+    /// The instance name of its integration.
+    pub fn instance(&self) -> &str {
+        &self.integration.instance
+    }
+}
+
 /// A prompt under its full name.
 pub struct MountedPrompt {
     /// `<instance>_<prompt>`.
@@ -237,6 +245,12 @@ impl Registry {
         registry.resources.sort_by(|a, b| a.uri.cmp(&b.uri));
         for (index, tool) in registry.tools.iter().enumerate() {
             check_name(&tool.name, &mut wrong);
+            if tool.input.get("properties").is_some_and(|properties| properties.get(ACCOUNT).is_some()) {
+                wrong.push(format!(
+                    "tool `{}`: `{ACCOUNT}` names one of a tenant's connections; call it otherwise",
+                    tool.name
+                ));
+            }
             if tool.output.get("type").and_then(Value::as_str) != Some("object") {
                 wrong.push(format!("tool `{}`: its answer is not an object; wrap it in a struct", tool.name));
             }

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 
 use crate::ports::{Rng, RngError};
 use crate::secret::Secret;
-use crate::tenant::TenantId;
+use crate::tenant::{Account, TenantId};
 use crate::token;
 use crate::vault::sealed::length_prefixed;
 
@@ -83,17 +83,21 @@ impl<'a> ApiKey<'a> {
     }
 
     /// What the store keeps of this key.
-    pub fn hash(&self, pepper: &Secret, tenant: &TenantId) -> String {
-        hash(pepper, tenant.as_str(), self.id, self.secret)
+    pub fn hash(&self, pepper: &Secret, tenant: &TenantId, account: Option<&Account>) -> String {
+        hash(pepper, tenant.as_str(), self.id, self.secret, account.map(Account::as_str))
     }
 }
 
-/// `HMAC-SHA256(pepper, tenant ‖ id ‖ secret)` in base64url, each part behind its length. Tenant and id are in it so that a
-/// row given to another tenant, or a hash copied into another row, opens nothing.
-fn hash(pepper: &Secret, tenant: &str, id: &str, secret: &[u8]) -> String {
+/// `HMAC-SHA256(pepper, tenant ‖ id ‖ secret ‖ account)` in base64url, each part behind its length, the last only for a key
+/// that is bound to an account. They are in it so that a row given to another tenant, or a hash copied into another row,
+/// opens nothing, and so that no row can be unbound.
+fn hash(pepper: &Secret, tenant: &str, id: &str, secret: &[u8], account: Option<&str>) -> String {
     // HMAC takes a key of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(pepper.expose()) else { return String::new() };
     mac.update(&length_prefixed(&[tenant.as_bytes(), id.as_bytes(), secret]));
+    if let Some(account) = account {
+        mac.update(&length_prefixed(&[account.as_bytes()]));
+    }
     URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::tenant::TenantId;
+use crate::tenant::{Account, TenantId};
 
 /// Who makes a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +27,24 @@ pub enum Principal {
 /// ```
 #[derive(Clone, Debug)]
 pub struct TenantCtx {
-    inner: Arc<(TenantId, Principal)>,
+    inner: Arc<(TenantId, Principal, Option<Account>)>,
 }
 
 impl TenantCtx {
     pub(super) fn new(tenant: TenantId, principal: Principal) -> Self {
-        Self { inner: Arc::new((tenant, principal)) }
+        Self { inner: Arc::new((tenant, principal, None)) }
+    }
+
+    /// The same, whose calls are for this account only.
+    #[must_use]
+    pub fn bound_to(&self, account: Account) -> Self {
+        let (tenant, principal, _) = &*self.inner;
+        Self { inner: Arc::new((tenant.clone(), principal.clone(), Some(account))) }
+    }
+
+    /// The account that all calls are for, if the principal is bound to one.
+    pub fn account(&self) -> Option<&Account> {
+        self.inner.2.as_ref()
     }
 
     /// The operator acting on a tenant that is known to exist. Only `operator` calls this; an `Operator` is made from

@@ -94,10 +94,10 @@ impl Authenticator {
         }
         let Some(row) = self.key_row(key.id).await? else {
             // An unknown id takes as long as a wrong secret.
-            key.hash(&self.pepper, &self.nobody);
+            key.hash(&self.pepper, &self.nobody, None);
             return Err(AuthError::Unknown);
         };
-        if !api_key::same(&key.hash(&self.pepper, &row.tenant), &row.hash) {
+        if !api_key::same(&key.hash(&self.pepper, &row.tenant, row.account.as_ref()), &row.hash) {
             return Err(AuthError::Unknown);
         }
         let now = self.clock.wall_ms();
@@ -105,7 +105,10 @@ impl Authenticator {
             return Err(AuthError::Expired);
         }
         match row.tenant_state {
-            TenantState::Active => Ok(TenantCtx::new(row.tenant.clone(), Principal::ApiKey(row.id.clone()))),
+            TenantState::Active => {
+                let ctx = TenantCtx::new(row.tenant.clone(), Principal::ApiKey(row.id.clone()));
+                Ok(row.account.iter().fold(ctx, |ctx, account| ctx.bound_to(account.clone())))
+            }
             TenantState::Suspended | TenantState::Deleted => Err(AuthError::Suspended),
         }
     }

@@ -37,6 +37,7 @@ pub const MIGRATIONS: &[Migration] = &[
             (Engine::Postgres, include_str!("migrations/0002_refresh.postgres.sql")),
         ],
     },
+    Migration { number: 3, name: "connect", sql: include_str!("migrations/0003_connect.sql"), extra: &[] },
 ];
 
 impl Migration {

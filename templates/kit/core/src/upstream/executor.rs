@@ -42,8 +42,15 @@ struct Errand<'a> {
     ctx: &'a TenantCtx,
     integration: &'a Arc<Mounted>,
     deadline_us: i64,
+    /// Which of several connections.
+    account: Option<&'a str>,
     /// The list of targets is asked for while there is none yet.
-    without_target: Option<&'a str>,
+    without_target: bool,
+}
+
+fn errand(call: &Call) -> Errand<'_> {
+    let (ctx, integration, account) = (&call.0.tenant, &call.0.integration, call.0.account.as_deref());
+    Errand { ctx, integration, deadline_us: call.0.deadline_us, account, without_target: false }
 }
 
 impl Executor {
@@ -60,9 +67,7 @@ impl Executor {
     }
 
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
-        let (ctx, integration) = (&call.0.tenant, &call.0.integration);
-        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
-        self.run(&errand, draft).await
+        self.run(&errand(call), draft).await
     }
 
     /// What requests of the connection (`ctx`, `integration`, `account`) can be for. Empty where nothing is chosen.
@@ -74,7 +79,7 @@ impl Executor {
     ) -> Result<Vec<Target>, ToolError> {
         let Some(targets) = &integration.provider.targets else { return Ok(Vec::new()) };
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
-        let errand = Errand { ctx, integration, deadline_us, without_target: Some(account) };
+        let errand = Errand { ctx, integration, deadline_us, account: Some(account), without_target: true };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
         let list = serde_json::from_slice(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
@@ -83,8 +88,8 @@ impl Executor {
 
     /// What the requests of `call` are for.
     pub(crate) async fn target(&self, call: &Call) -> Result<String, ToolError> {
-        let (ctx, integration) = (&call.0.tenant, &call.0.integration);
-        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
+        let errand = errand(call);
+        let Errand { ctx, integration, .. } = errand;
         let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
         let held = self.choose(&rows, &errand)?;
         let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
@@ -99,12 +104,10 @@ impl Executor {
             let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
             let held = self.choose(&rows, errand)?;
             let mut credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
-            match errand.without_target {
-                Some(_) => credential.target = None,
-                None if integration.provider.targets.is_some() && credential.target.is_none() => {
-                    return Err(self.needs_target(ctx.tenant(), integration, &held.row));
-                }
-                None => {}
+            if errand.without_target {
+                credential.target = None;
+            } else if integration.provider.targets.is_some() && credential.target.is_none() {
+                return Err(self.needs_target(ctx.tenant(), integration, &held.row));
             }
             let (shape, now) = (&integration.provider.auth, self.clock.wall_ms());
             match life::readiness(shape, &credential, held.row.version, now) {
@@ -214,7 +217,7 @@ impl Executor {
             Err(error) => error,
         };
         Err(match failed {
-            RefreshError::Gone => self.no_credentials(ctx.tenant(), integration),
+            RefreshError::Gone => self.no_credentials(ctx.tenant(), integration, errand.account),
             RefreshError::Dead => self.reconnect(ctx.tenant(), integration, row),
             RefreshError::NoApp => self.no_app(integration),
             RefreshError::Misconfigured(reason) => self.wrong_app(integration, reason),
@@ -235,47 +238,55 @@ impl Executor {
         self.refresher.mark_dead(ctx, row, reason).await;
     }
 
-    /// The only connection there is, or an error: never a guess, never somebody else's.
+    /// The accounts that `ctx` has connections under, in whatever state, sorted.
+    pub(crate) async fn accounts(&self, ctx: &TenantCtx, integration: &Mounted) -> Result<Vec<String>, ToolError> {
+        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+        let mut accounts: Vec<String> = rows.iter().map(|held| held.row.account.clone()).collect();
+        accounts.sort();
+        Ok(accounts)
+    }
+
+    /// The connection of the account that was named, or the only one there is, or an error: never a guess, never somebody
+    /// else's.
     fn choose<'a>(&self, rows: &'a [Held], errand: &Errand<'_>) -> Result<&'a Held, ToolError> {
         let (tenant, integration) = (errand.ctx.tenant(), errand.integration);
-        let wanted = |held: &&Held| errand.without_target.is_none_or(|account| held.row.account == account);
-        let usable = |held: &&Held| match held.row.state {
-            ConnectionState::Active => true,
-            ConnectionState::NeedsTarget => errand.without_target.is_some(),
-            ConnectionState::NeedsReconnect | ConnectionState::Misconfigured => false,
-        };
+        let wanted = |held: &&Held| errand.account.is_none_or(|account| held.row.account == account);
         let found: Vec<&Held> = rows.iter().filter(wanted).collect();
-        let ready: Vec<&Held> = found.iter().copied().filter(usable).collect();
-        match (ready.as_slice(), found.as_slice()) {
-            ([held], _) => Ok(held),
-            ([], []) => Err(self.no_credentials(tenant, integration)),
-            ([], [held, ..]) => Err(match held.row.state {
-                ConnectionState::NeedsTarget => self.needs_target(tenant, integration, &held.row),
-                ConnectionState::Misconfigured => {
-                    self.wrong_app(integration, "the authorization server refuses the app's id or secret")
-                }
-                _ => self.reconnect(tenant, integration, &held.row),
-            }),
-            (several, _) => {
-                let accounts: Vec<&str> = several.iter().map(|held| held.row.account.as_str()).collect();
-                let message =
-                    format!("several {} connections are active: {}", integration.provider.title, accounts.join(", "));
-                Err(ToolError::new(ErrorKind::Misconfigured, message)
-                    .hint(format!(
-                        "keep one: `{} connection remove {} --tenant {tenant} --account ACCOUNT`",
-                        self.server, integration.instance
-                    ))
-                    .fact("integration", integration.instance.as_str())
-                    .fact("accounts", accounts))
+        let held = match found.as_slice() {
+            [] => return Err(self.no_credentials(tenant, integration, errand.account)),
+            [held] => held,
+            several => return Err(self.several(tenant, integration, several)),
+        };
+        match held.row.state {
+            ConnectionState::Active => Ok(held),
+            ConnectionState::NeedsTarget if errand.without_target => Ok(held),
+            ConnectionState::NeedsTarget => Err(self.needs_target(tenant, integration, &held.row)),
+            ConnectionState::Misconfigured => {
+                Err(self.wrong_app(integration, "the authorization server refuses the app's id or secret"))
             }
+            ConnectionState::NeedsReconnect => Err(self.reconnect(tenant, integration, &held.row)),
         }
     }
 
-    fn no_credentials(&self, tenant: &TenantId, integration: &Mounted) -> ToolError {
+    /// Prompts and resources have no argument that could name an account.
+    fn several(&self, tenant: &TenantId, integration: &Mounted, several: &[&Held]) -> ToolError {
+        let accounts: Vec<&str> = several.iter().map(|held| held.row.account.as_str()).collect();
+        let message = format!("there are several {} connections: {}", integration.provider.title, accounts.join(", "));
+        ToolError::new(ErrorKind::Misconfigured, message)
+            .hint(format!(
+                "the operator makes a key for one: `{} key create --tenant {tenant} --account ACCOUNT`",
+                self.server
+            ))
+            .fact("integration", integration.instance.as_str())
+            .fact("accounts", accounts)
+    }
+
+    fn no_credentials(&self, tenant: &TenantId, integration: &Mounted, account: Option<&str>) -> ToolError {
         let (instance, title) = (&integration.instance, integration.provider.title);
-        let message = format!("tenant `{tenant}` has no {title} connection for the integration `{instance}`");
+        let of = account.map(|account| format!(" of the account `{account}`")).unwrap_or_default();
+        let message = format!("tenant `{tenant}` has no {title} connection{of} for the integration `{instance}`");
         ToolError::new(ErrorKind::NoCredentials, message)
-            .hint(self.set_command(tenant, instance, "default"))
+            .hint(self.set_command(tenant, instance, account.unwrap_or("default")))
             .fact("integration", instance.as_str())
     }
 

@@ -132,6 +132,9 @@ pub(super) enum Key {
         /// The tenant
         #[arg(long)]
         tenant: String,
+        /// The account that its calls are for; without it the caller chooses where there are several
+        #[arg(long)]
+        account: Option<String>,
         /// What it is for
         #[arg(long, default_value = "")]
         label: String,

@@ -63,9 +63,9 @@ pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
 pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
     let operator = &kit.operator;
     match command {
-        Key::Create { tenant, label, days, json } => {
+        Key::Create { tenant, account, label, days, json } => {
             let lifetime = days.map(|days| i64::from(days) * 86_400_000);
-            let new = operator.key_create(&tenant, &label, lifetime).await?;
+            let new = operator.key_create_for(&tenant, account.as_deref(), &label, lifetime).await?;
             let text = new.key.expose_str().context("failed to show the key")?;
             if json {
                 out::json(&json!({"id": new.id, "key": text, "tenant": tenant}));
@@ -81,9 +81,12 @@ pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
                 .key_list(&tenant)
                 .await?
                 .into_iter()
-                .map(|k| vec![k.id, k.label, out::time(k.created_ms), never(k.expires_ms), never(k.revoked_ms)])
+                .map(|k| {
+                    let account = k.account.unwrap_or_else(|| "all".to_owned());
+                    vec![k.id, k.label, account, out::time(k.created_ms), never(k.expires_ms), never(k.revoked_ms)]
+                })
                 .collect();
-            out::table(&["KEY", "LABEL", "CREATED", "EXPIRES", "REVOKED"], &rows, "there are no keys yet");
+            out::table(&["KEY", "LABEL", "ACCOUNT", "CREATED", "EXPIRES", "REVOKED"], &rows, "there are no keys yet");
         }
         Key::Revoke { id, tenant } => {
             operator.key_revoke(&tenant, &id).await?;

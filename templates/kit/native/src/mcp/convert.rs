@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use kit::error::ToolError;
-use kit::pipeline::Answer;
+use kit::pipeline::{ACCOUNT, Answer};
 use kit::prompt::{Message, Speaker};
 use kit::registry::{MountedPrompt, MountedResource, MountedTool, Registry};
 use kit::tool::Class;
@@ -31,13 +31,28 @@ pub(super) fn tool(tool: &MountedTool, choices: Option<&[String]>) -> Tool {
 }
 
 fn with_tenant(schema: &Map<String, Value>, choices: &[String]) -> Map<String, Value> {
+    with_choice(schema, "tenant", "Which tenant this call is for.", choices, true)
+}
+
+/// The schema with the argument `account`.
+pub(super) fn with_account(schema: &Map<String, Value>, choices: &[String], required: bool) -> Map<String, Value> {
+    with_choice(schema, ACCOUNT, "Which account this call is for.", choices, required)
+}
+
+fn with_choice(
+    schema: &Map<String, Value>,
+    name: &str,
+    what: &str,
+    choices: &[String],
+    required: bool,
+) -> Map<String, Value> {
     let mut schema = schema.clone();
-    let argument = json!({"type": "string", "enum": choices, "description": "Which tenant this call is for."});
+    let argument = json!({"type": "string", "enum": choices, "description": what});
     if let Value::Object(properties) = schema.entry("properties").or_insert_with(|| json!({})) {
-        properties.insert("tenant".into(), argument);
+        properties.insert(name.into(), argument);
     }
-    if let Value::Array(required) = schema.entry("required").or_insert_with(|| json!([])) {
-        required.push("tenant".into());
+    if required && let Value::Array(names) = schema.entry("required").or_insert_with(|| json!([])) {
+        names.push(name.into());
     }
     schema
 }

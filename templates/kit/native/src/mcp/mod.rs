@@ -28,8 +28,8 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
 
-/// How long a client may keep a list. Lists change only with a new deployment.
-const LIST_TTL_MS: u64 = 300_000;
+/// How long a client may keep a list. Lists change with a new deployment, and tools with the accounts of their tenant.
+const LIST_TTL_MS: u64 = 60_000;
 /// How long it may keep what the server says of itself.
 const DISCOVER_TTL_MS: u64 = 3_600_000;
 
@@ -206,7 +206,22 @@ impl ServerHandler for McpServer {
         _: Option<PaginatedRequestParams>,
         ctx: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<ListToolsResult, ErrorData>> + Send + '_ {
-        ready(Ok(list!(self, ctx, ListToolsResult, self.0.tools.clone())))
+        Box::pin(async move {
+            let accounts = self.0.who.accounts(&self.0.kit, &ctx).await?;
+            let mut tools = self.0.tools.clone();
+            if !accounts.is_empty() {
+                // Where each call names its tenant, not every tenant has several.
+                let required = self.0.who.choices().is_none();
+                let registry = &self.0.kit.registry;
+                for tool in &mut tools {
+                    let instance = registry.tool(&tool.name).map(|mounted| mounted.instance());
+                    if let Some(names) = instance.and_then(|instance| accounts.get(instance)) {
+                        tool.input_schema = Arc::new(convert::with_account(&tool.input_schema, names, required));
+                    }
+                }
+            }
+            Ok(list!(self, ctx, ListToolsResult, tools))
+        })
     }
 
     fn list_prompts(

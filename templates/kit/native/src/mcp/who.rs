@@ -29,6 +29,33 @@ impl Who {
         }
     }
 
+    /// The accounts that the caller has to choose from, by integration. Where each call names its tenant they are all of
+    /// theirs, and the call is checked.
+    pub(super) async fn accounts(
+        &self,
+        kit: &Kit,
+        ctx: &RequestContext<RoleServer>,
+    ) -> Result<BTreeMap<String, Vec<String>>, ErrorData> {
+        let failed = |error: kit::error::ToolError| ErrorData::internal_error(error.to_string(), None);
+        match self {
+            Self::Verified => kit.pipeline.accounts(&verified(ctx)?).await.map_err(failed),
+            Self::One(tenant) => kit.pipeline.accounts(tenant).await.map_err(failed),
+            Self::Choice(tenants) => {
+                let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+                for tenant in tenants.values() {
+                    for (integration, accounts) in kit.pipeline.accounts(tenant).await.map_err(failed)? {
+                        all.entry(integration).or_default().extend(accounts);
+                    }
+                }
+                all.values_mut().for_each(|accounts| {
+                    accounts.sort();
+                    accounts.dedup();
+                });
+                Ok(all)
+            }
+        }
+    }
+
     /// The tenant of this request. `arguments` are those of a tool call; the argument `tenant` is taken out of them.
     pub(super) async fn identify(
         &self,
