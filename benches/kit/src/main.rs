@@ -92,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
+        public_url: None,
         integrations: BTreeMap::new(),
     };
     let kit = Arc::new(boot(&app, ports, options).await?);

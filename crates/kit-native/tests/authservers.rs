@@ -142,6 +142,7 @@ impl World {
             bounds: Bounds { deadline: Duration::from_secs(60), max_output_bytes: 1 << 16, rate: None },
             max_upstream_bytes: 1 << 16,
             kms_grace: Duration::from_secs(3_600),
+            public_url: None,
             refresh: Timing::default(),
             integrations: [("real".to_owned(), settings)].into(),
         };

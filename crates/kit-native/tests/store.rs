@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use kit::App;
 use kit::boot::{Kit, Options, Ports, boot};
+use kit::connect::{Callback, Start};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
 use kit::operator::NewConnection;
@@ -21,7 +22,6 @@ use kit::ports::{BoxFuture, Clock, Engine, HttpSend, Row, SendError, Sql, SqlErr
 use kit::prelude::*;
 use kit::store::tenants::TenantState;
 use kit::tenant::{Account, TenantId};
-use kit::upstream::connect::Callback;
 use kit::upstream::refresh::Timing;
 use kit_native::clock::{SystemRng, TokioTime};
 use kit_native::kek_file::{self, FileKeks, Kind};
@@ -163,6 +163,7 @@ impl Server {
             bounds: Bounds { deadline: Duration::from_secs(60), max_output_bytes: 1 << 16, rate: None },
             max_upstream_bytes: 1 << 16,
             kms_grace: Duration::from_secs(3_600),
+            public_url: None,
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };
@@ -241,9 +242,20 @@ impl Server {
         // A consent.
         let ctx = self.kit.authenticator.local(&TenantId::parse("b").unwrap()).await.unwrap();
         let account = Account::parse("eu").unwrap();
-        let begun = self.kit.connector.begin(&ctx, "ads", &account, Some("eu"), "https://mcp.test/cb", "cookie");
-        let state = begun.await.unwrap().state;
-        let callback = Callback { state: state.expose_str().unwrap(), code: Some("code"), browser: "cookie" };
+        let start = Start {
+            integration: "ads",
+            account: &account,
+            site: Some("eu"),
+            redirect_uri: "https://mcp.test/cb",
+            browser: "cookie",
+            link: None,
+        };
+        let state = self.kit.connector.begin(&ctx, &start).await.unwrap().state;
+        let callback = Callback {
+            query: &[("state", state.expose_str().unwrap()), ("code", "code")]
+                .map(|(n, v)| (n.to_owned(), v.to_owned())),
+            browser: "cookie",
+        };
         said.push(format!("{:?}", self.kit.connector.finish(&callback).await));
         said.push(format!("{:?}", self.kit.connector.finish(&callback).await));
         said.extend(self.connections("b").await);

@@ -123,6 +123,7 @@ impl Place {
             bounds: Bounds { deadline: Duration::from_secs(60), max_output_bytes: 1 << 16, rate: None },
             max_upstream_bytes: 1 << 16,
             kms_grace: Duration::from_secs(3_600),
+            public_url: None,
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

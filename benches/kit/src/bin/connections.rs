@@ -186,6 +186,7 @@ async fn main() -> anyhow::Result<()> {
         bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20, rate: None },
         max_upstream_bytes: 1 << 20,
         kms_grace: Duration::from_secs(3_600),
+        public_url: None,
         refresh: Timing::default(),
         integrations: BTreeMap::new(),
     };

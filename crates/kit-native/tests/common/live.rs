@@ -95,6 +95,7 @@ impl Installation {
             bounds: Bounds { rate: None, ..settings.bounds },
             max_upstream_bytes: settings.max_upstream_bytes,
             kms_grace: settings.vault.kms_grace,
+            public_url: None,
             refresh: settings.refresh,
             integrations: settings.integrations.clone(),
         };

@@ -103,6 +103,7 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
         bounds,
         max_upstream_bytes: 1 << 16,
         kms_grace: Duration::from_secs(3_600),
+        public_url: None,
         refresh: timing,
         integrations: [("real".to_owned(), settings)].into(),
     };

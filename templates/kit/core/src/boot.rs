@@ -4,10 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use url::Url;
+
 use crate::app::App;
+use crate::connect::{self, Connector};
 use crate::inbound::{Authenticator, Environment};
 use crate::operator::Operator;
 use crate::pipeline::{Bounds, Pipeline};
@@ -15,7 +18,6 @@ use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Sq
 use crate::registry::{IntegrationSettings, Registry, RegistryError};
 use crate::store::Store;
 use crate::store::migrate::MigrateError;
-use crate::upstream::connect::Connector;
 use crate::upstream::executor::Executor;
 use crate::upstream::refresh::{RefreshPorts, Refresher, Timing};
 use crate::upstream::sandbox::Sandboxes;
@@ -60,6 +62,8 @@ pub struct Options {
     pub refresh: Timing,
     /// While a key-encryption key cannot be reached, a data key that it opened is used for this long.
     pub kms_grace: Duration,
+    /// Where people reach this server, if that is known.
+    pub public_url: Option<Url>,
     /// Settings by instance name.
     pub integrations: BTreeMap<String, IntegrationSettings>,
 }
@@ -213,35 +217,40 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         clock: ports.clock.clone(),
         telemetry: ports.telemetry.clone(),
     });
+    let operator = Arc::new(Operator {
+        server: app.name,
+        environment,
+        store: store.clone(),
+        vault: vault.clone(),
+        executor: executor.clone(),
+        authenticator: authenticator.clone(),
+        registry: registry.clone(),
+        clock: ports.clock.clone(),
+        rng: ports.rng.clone(),
+        pepper,
+    });
     let connector = Arc::new(Connector {
         store: store.clone(),
         vault: vault.clone(),
         registry: registry.clone(),
+        operator: operator.clone(),
         send,
         clock: ports.clock.clone(),
-        rng: ports.rng.clone(),
+        rng: ports.rng,
         timing: options.refresh,
+        sandboxed: sandboxes.is_some(),
+        base: options.public_url.map(OnceLock::from).unwrap_or_default(),
+        offers: connect::offers(),
     });
     let pipeline = Arc::new(Pipeline::new(
         registry.clone(),
-        executor.clone(),
+        executor,
+        connector.clone(),
         ports.limits,
         ports.telemetry,
         ports.clock.clone(),
         ports.sleep,
         options.bounds,
     ));
-    let operator = Arc::new(Operator {
-        server: app.name,
-        environment,
-        store: store.clone(),
-        vault: vault.clone(),
-        executor,
-        authenticator: authenticator.clone(),
-        registry: registry.clone(),
-        clock: ports.clock,
-        rng: ports.rng,
-        pepper,
-    });
     Ok(Kit { registry, authenticator, pipeline, operator, connector, refresher, sweeper, vault, store, sandboxes })
 }

@@ -7,6 +7,7 @@ mod connection;
 mod export;
 mod vault;
 
+pub(crate) use connection::site;
 pub use connection::{NewConnection, SecretForm};
 pub use export::TenantExport;
 
@@ -255,7 +256,7 @@ impl Operator {
     }
 
     /// The operator acting on a tenant that exists.
-    async fn act_for(&self, tenant: &str) -> Result<TenantCtx, OperatorError> {
+    pub(crate) async fn act_for(&self, tenant: &str) -> Result<TenantCtx, OperatorError> {
         let tenant = self.parse_tenant(tenant)?;
         match self.store.tenant_state(&tenant).await? {
             Some(TenantState::Active | TenantState::Suspended) => Ok(TenantCtx::for_operator(tenant)),
@@ -271,12 +272,12 @@ impl Operator {
         TenantId::parse(text).map_err(|error| OperatorError::refused(error.to_string(), hint))
     }
 
-    fn parse_account(&self, text: &str) -> Result<Account, OperatorError> {
+    pub(crate) fn parse_account(&self, text: &str) -> Result<Account, OperatorError> {
         Account::parse(text)
             .map_err(|error| OperatorError::refused(error.to_string(), "leave `--account` out for a single one"))
     }
 
-    fn integration(&self, instance: &str) -> Result<&Arc<Mounted>, OperatorError> {
+    pub(crate) fn integration(&self, instance: &str) -> Result<&Arc<Mounted>, OperatorError> {
         self.registry.integrations.get(instance).ok_or_else(|| {
             let known: Vec<&str> = self.registry.integrations.keys().map(String::as_str).collect();
             OperatorError::refused(

@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::call::{Call, Inner, ProgressSink};
+use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
@@ -84,6 +85,7 @@ impl From<ToolError> for Failure {
 pub struct Pipeline {
     registry: Arc<Registry>,
     executor: Arc<Executor>,
+    connector: Arc<Connector>,
     limits: Arc<dyn LimitBackend>,
     telemetry: Arc<dyn Telemetry>,
     clock: Arc<dyn Clock>,
@@ -93,16 +95,18 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline over a mounted application.
+    #[allow(clippy::too_many_arguments, reason = "the parts of a kit, each once")]
     pub fn new(
         registry: Arc<Registry>,
         executor: Arc<Executor>,
+        connector: Arc<Connector>,
         limits: Arc<dyn LimitBackend>,
         telemetry: Arc<dyn Telemetry>,
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
         bounds: Bounds,
     ) -> Self {
-        Self { registry, executor, limits, telemetry, clock, sleep, bounds }
+        Self { registry, executor, connector, limits, telemetry, clock, sleep, bounds }
     }
 
     /// What this server offers.
@@ -124,8 +128,14 @@ impl Pipeline {
             let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
             self.admit(ctx, &tool.name).await?;
+            let named = account.clone();
             let (call, run) = (self.call(ctx, &tool.integration, account, started, caller.progress), tool.run.clone());
-            let value = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
+            let value = match self.guarded(caller.cancelled, async move { run(call, arguments).await }).await {
+                Err(Failure::Tool(error)) => {
+                    return Err(self.with_link(ctx, &tool.integration, named, error).await.into());
+                }
+                other => other?,
+            };
             let text = value.to_string();
             self.cap(&text)?;
             Ok(Answer { value, text })
@@ -217,6 +227,22 @@ impl Pipeline {
         named.filter(|named| accounts.contains(named)).map(Some).ok_or_else(|| {
             ToolError::invalid(format!("the argument `{ACCOUNT}` must be one of: {}", accounts.join(", ")))
         })
+    }
+
+    /// `error` with a link where connecting an account would mend it.
+    async fn with_link(
+        &self,
+        ctx: &TenantCtx,
+        integration: &Mounted,
+        account: Option<String>,
+        error: ToolError,
+    ) -> ToolError {
+        let mends =
+            matches!(error.kind(), ErrorKind::NoCredentials | ErrorKind::ReconnectRequired | ErrorKind::NeedsTarget);
+        match mends {
+            true => self.connector.mend(ctx, integration, account.as_deref(), error).await,
+            false => error,
+        }
     }
 
     fn call(

@@ -63,6 +63,7 @@ async fn assemble(
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
+        public_url: settings.public_url.clone(),
         integrations: settings.integrations.clone(),
     };
     let failed = || format!("failed to start on `{database}`");

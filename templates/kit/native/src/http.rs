@@ -10,12 +10,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::body::Incoming;
 use kit::boot::Kit;
+use kit::connect::web;
 use kit::inbound::AuthError;
 use kit::ports::BoxFuture;
 use kit::vault::VaultError;
@@ -29,9 +31,13 @@ use crate::accept;
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
 use crate::settings::Settings;
+use crate::stand_in;
 
 /// Path of the MCP endpoint.
 pub const PATH: &str = "/mcp";
+
+/// Where `dev` has the stand-ins for upstreams, consent pages included.
+const STAND_INS: &str = "/sandbox";
 
 /// Readiness is answered within this, store or no store. It asks no keeper of a key: while one is down, calls go on.
 const READY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -97,7 +103,13 @@ impl Http {
         let rest = Router::new()
             .route("/health/live", get(|| async { "live\n" }))
             .route("/health/ready", get(ready))
+            .route("/connect/{*path}", get(connect_page).post(connect_page))
+            .layer(DefaultBodyLimit::max(web::MAX_FORM_BYTES))
             .with_state(edge.clone());
+        let rest = match &edge.kit.sandboxes {
+            Some(sandboxes) => rest.nest(STAND_INS, stand_in::routes(sandboxes.clone())),
+            None => rest,
+        };
         Self { front: Front { edge, rest }, draining, protocol, grace: settings.grace, drain: settings.drain }
     }
 
@@ -214,6 +226,32 @@ async fn ready(State(edge): State<Arc<Edge>>) -> Response {
         }
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store does not answer\n").into_response(),
     }
+}
+
+/// The pages by which people connect accounts. Hosts are checked here as the protocol library checks its own: the links that
+/// these pages give lead to the address that was configured, whatever a request says.
+async fn connect_page(
+    State(edge): State<Arc<Edge>>,
+    method: Method,
+    Path(path): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Response {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let asked = web::Asked {
+        post: method == Method::POST,
+        path: &path,
+        query: query.as_deref().unwrap_or_default(),
+        cookie: text(header::COOKIE),
+        form: &form,
+    };
+    let reply = edge.kit.connector.answer(&asked).await;
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
+    response.body(Body::from(reply.body)).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Binds `address`, with the command that frees it in the error.

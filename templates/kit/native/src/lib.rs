@@ -36,6 +36,8 @@ pub mod serve;
 pub mod settings;
 pub mod signal;
 pub mod sqlite;
+#[cfg(feature = "http")]
+pub mod stand_in;
 #[cfg(feature = "stdio")]
 pub mod stdio;
 pub mod testing;

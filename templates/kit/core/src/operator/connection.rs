@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::app::bad_secret;
 use super::{Operator, OperatorError};
+use crate::connect::{hosts_of, life_of};
 use crate::error::ToolError;
 use crate::inbound::TenantCtx;
 use crate::registry::Mounted;
 use crate::secret::Secret;
 use crate::store::connections::{ConnectionState, Key};
-use crate::upstream::connect::{hosts_of, life_of};
 use crate::upstream::oauth::{Pasted, Region};
 use crate::upstream::provider::{self, AuthShape, Sites, Target};
 use crate::vault::credential::{Credential, Kind, Token, Tokens};
@@ -62,6 +62,17 @@ impl Operator {
     /// What the secret of a connection to `integration` is.
     pub fn secret_form(&self, integration: &str) -> Result<SecretForm, OperatorError> {
         Ok(form(&self.integration(integration)?.provider.auth))
+    }
+
+    /// Whether a person can connect an account to `mounted` by a link.
+    pub(crate) async fn connectable(&self, ctx: &TenantCtx, mounted: &Mounted) -> Result<(), OperatorError> {
+        let has_app = self.vault.app(ctx, &mounted.instance).await?.is_some();
+        crate::connect::way(mounted, has_app).map(drop).ok_or_else(|| {
+            OperatorError::refused(
+                format!("{} has no app yet", mounted.provider.title),
+                format!("give it one first: `{} app set {} --client-id ID`", self.server, mounted.instance),
+            )
+        })
     }
 
     /// Stores a connection, sealed, and bound to the hosts that the integration calls now.

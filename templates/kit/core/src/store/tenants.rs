@@ -113,6 +113,7 @@ impl Store {
             ("UPDATE tenant_deks SET wrapped = NULL, state = 'shredded' WHERE tenant_id = $1", &id),
             ("DELETE FROM connections WHERE tenant_id = $1", &id),
             ("DELETE FROM apps WHERE tenant_id = $1", &id),
+            ("DELETE FROM connect_links WHERE tenant_id = $1", &id),
             ("DELETE FROM connect_states WHERE tenant_id = $1", &id),
             ("DELETE FROM api_keys WHERE tenant_id = $1", &id),
             ("UPDATE tenants SET state = 'deleted', changed_ms = $2 WHERE id = $1", &timed),

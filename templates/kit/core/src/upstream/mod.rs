@@ -4,7 +4,6 @@
 //! A call takes this way: [`executor`] chooses the connection → [`life`] says whether its credential can be used →
 //! [`refresh`] renews it if not → [`sign`] puts it on the request → send → what does the answer mean → at most once more.
 
-pub mod connect;
 pub mod executor;
 pub(crate) mod lease;
 pub(crate) mod life;

@@ -1,6 +1,6 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The token endpoint: what is sent there, and what its answers mean. Pure; [`refresh`](super::refresh) and
-//! [`connect`](super::connect) do the sending.
+//! [`connect`](crate::connect) do the sending.
 //!
 //! What an answer means is decided in favour of the credential: only words that say so make a connection dead or the app
 //! wrong. Everything else (a page of HTML, half a body, a status alone) means to try again later. Nothing of an answer

@@ -290,13 +290,14 @@ impl State {
     }
 }
 
-/// Three buttons; each asks for the same address with a decision.
+/// Three buttons; each asks for the same address with a decision. The addresses are relative, so the page works wherever it is
+/// served.
 fn page(url: &Url) -> HttpResponse {
     let button = |decision: &str, label: &str| {
-        let mut url = url.clone();
-        url.query_pairs_mut().append_pair("decision", decision);
-        let href = url.as_str().replace('&', "&amp;").replace('"', "&quot;");
-        format!("<p><a id=\"{decision}\" href=\"{href}\">{label}</a></p>")
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let query = query.extend_pairs(url.query_pairs()).append_pair("decision", decision).finish();
+        let href = query.replace('&', "&amp;").replace('"', "&quot;");
+        format!("<p><a id=\"{decision}\" href=\"?{href}\">{label}</a></p>")
     };
     let buttons =
         [("allow", "Allow"), ("narrow", "Allow a part"), ("deny", "Deny")].map(|(d, l)| button(d, l)).concat();

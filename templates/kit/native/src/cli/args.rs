@@ -40,6 +40,9 @@ pub(super) enum Command {
     /// Set, list and remove the owner's apps at providers
     #[command(subcommand)]
     App(App),
+    /// Make a link by which a person connects an account; send it to them
+    #[cfg(feature = "http")]
+    Connect(Connect),
     /// Set, list and remove the connections of a tenant
     #[command(subcommand)]
     Connection(Connection),
@@ -64,6 +67,10 @@ pub(super) struct Dev {
     #[cfg(feature = "http")]
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "HOST:PORT")]
     pub(super) bind: std::net::SocketAddr,
+    /// Also serve the stand-ins for upstreams here, to programs of your own; loopback only
+    #[cfg(feature = "http")]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) sandbox_bind: Option<std::net::SocketAddr>,
     /// Serve a local client over standard input and output instead
     #[cfg(feature = "stdio")]
     #[arg(long)]
@@ -194,6 +201,22 @@ pub(super) enum App {
         #[arg(long)]
         tenant: Option<String>,
     },
+}
+
+#[cfg(feature = "http")]
+#[derive(clap::Args)]
+pub(super) struct Connect {
+    /// The integration
+    pub(super) integration: String,
+    /// The tenant
+    #[arg(long)]
+    pub(super) tenant: String,
+    /// The account, where the tenant has several
+    #[arg(long, default_value = "default")]
+    pub(super) account: String,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Subcommand)]

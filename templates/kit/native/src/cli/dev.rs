@@ -40,6 +40,10 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
     let listener = listen(command.bind).await?;
     let address = listener.local_addr()?;
     let url = format!("http://{address}{PATH}");
+    kit.connector.reached_at(crate::serve::address_of(address)?);
+    if let (Some(bind), Some(sandboxes)) = (command.sandbox_bind, kit.sandboxes.clone()) {
+        stand_ins(bind, sandboxes, command).await?;
+    }
     if command.json {
         let tools: Vec<&str> = kit.registry.tools.iter().map(|tool| tool.name.as_str()).collect();
         out::json(&json!({"url": url, "api_key": key, "tenant": TENANT, "tools": tools}));
@@ -56,6 +60,26 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
     };
     let http = Http::new(std::sync::Arc::new(kit), &settings);
     Ok(crate::serve::until_signal(http, listener, signals).await?)
+}
+
+/// Serves the sandboxes to other programs as well.
+#[cfg(feature = "http")]
+async fn stand_ins(
+    bind: std::net::SocketAddr,
+    sandboxes: std::sync::Arc<kit::upstream::sandbox::Sandboxes>,
+    command: &args::Dev,
+) -> anyhow::Result<()> {
+    if !bind.ip().is_loopback() {
+        let message = format!("the stand-ins do not listen on {bind}: they take any password");
+        anyhow::bail!(crate::failure::Hinted::new(message, "give a loopback address"));
+    }
+    let listener = crate::http::listen(bind).await?;
+    if !command.json {
+        out::note(&format!("stand-ins for outside clients: http://{}/<integration>/", listener.local_addr()?));
+    }
+    let server = axum::serve(listener, crate::stand_in::routes(sandboxes));
+    tokio::spawn(server.into_future());
+    Ok(())
 }
 
 #[cfg(feature = "http")]

@@ -74,6 +74,15 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
             let settings = load()?;
             vault::run(&host::live(app, &settings).await?, &settings, command).await.map(done)
         }
+        #[cfg(feature = "http")]
+        Command::Connect(command) => {
+            let settings = load()?;
+            let kit = host::live(app, &settings).await?;
+            if settings.bind.ip().is_loopback() {
+                kit.connector.reached_at(crate::serve::address_of(settings.bind)?);
+            }
+            operator::connect(&kit, &command).await.map(done)
+        }
         Command::Connection(command) => {
             operator::connection(&host::live(app, &load()?).await?, command).await.map(done)
         }

@@ -12,6 +12,8 @@ use kit::store::connections::ConnectionState;
 use kit::store::tenants::TenantState;
 use serde_json::json;
 
+#[cfg(feature = "http")]
+use super::args::Connect;
 use super::args::{App, Connection, Key, Tenant};
 use crate::failure::Hinted;
 use crate::out;
@@ -92,6 +94,23 @@ pub(super) async fn key(kit: &Kit, command: Key) -> anyhow::Result<()> {
             operator.key_revoke(&tenant, &id).await?;
             out::note(&format!("revoked key `{id}`; every replica refuses it within 15 s"));
         }
+    }
+    Ok(())
+}
+
+#[cfg(feature = "http")]
+pub(super) async fn connect(kit: &Kit, command: &Connect) -> anyhow::Result<()> {
+    let Connect { integration, tenant, account, json } = command;
+    let link = kit.connector.link(tenant, integration, account).await?;
+    if *json {
+        out::json(&json!({"url": link.url.as_str(), "expires": out::time(link.expires_ms)}));
+    } else {
+        out::data(link.url.as_str());
+        out::note(&format!(
+            "whoever opens it connects their {integration} account for the tenant `{tenant}`: send it to that person \
+             alone; good once, until {}",
+            out::time(link.expires_ms)
+        ));
     }
     Ok(())
 }

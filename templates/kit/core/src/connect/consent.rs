@@ -1,12 +1,12 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! The consent of a person, from the address they are sent to until the first tokens are stored (RFC 6749 §4.1, RFC 7636).
+//! The consent of a person at the provider, from the address they are sent to until the first tokens are stored (RFC 6749
+//! §4.1, RFC 7636).
 //!
 //! A state is random, is good once and for ten minutes, and is bound to the tenant, the integration and the browser that
 //! began. It is taken out of the store before anything else is done with it, so a callback that comes twice finds nothing
 //! and changes nothing. The verifier of PKCE never leaves the server.
 
 use std::fmt;
-use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,20 +15,20 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use url::Url;
 
-use super::executor::host_label;
-use super::life;
-use super::refresh::Timing;
-use super::token::{self, Grant, Refusal};
+use super::Connector;
 use crate::inbound::TenantCtx;
-use crate::ports::{Clock, HttpSend, Rng, RngError, SqlError};
-use crate::registry::{Mounted, Registry};
+use crate::ports::{RngError, SqlError};
+use crate::registry::Mounted;
 use crate::secret::Secret;
-use crate::store::Store;
+use crate::store::connect_links::Stage;
 use crate::store::connect_states::ConnectStateRow;
 use crate::store::connections::ConnectionState;
 use crate::tenant::Account;
+use crate::upstream::executor::host_label;
+use crate::upstream::life;
+use crate::upstream::token::{self, Grant, Refusal};
 use crate::vault::credential::{Credential, Kind, Tokens};
-use crate::vault::{Life, Vault, VaultError};
+use crate::vault::{Life, VaultError};
 
 /// How long a consent may take.
 const LIFE_MS: i64 = 600_000;
@@ -44,8 +44,14 @@ pub enum ConnectError {
     UnknownState,
     /// Another browser began.
     OtherBrowser,
-    /// The person said no, or the authorization server did.
+    /// The link that led here has made its connection already.
+    LinkUsed,
+    /// The callback was not made by the provider.
+    Forged,
+    /// The person said no.
     Denied,
+    /// The provider refused for another reason.
+    Refused,
     /// Not everything that was asked for was granted; this is missing.
     MissingScopes(Vec<String>),
     /// The authorization server did not give tokens for the code.
@@ -61,7 +67,10 @@ impl fmt::Display for ConnectError {
             Self::NoApp => f.write_str("the owner's app is missing"),
             Self::UnknownState => f.write_str("this link was used already or has run out"),
             Self::OtherBrowser => f.write_str("this link was opened in another browser than the one it began in"),
+            Self::LinkUsed => f.write_str("this link has made its connection already"),
+            Self::Forged => f.write_str("the provider's answer does not prove that it is the provider's"),
             Self::Denied => f.write_str("the consent was not given"),
+            Self::Refused => f.write_str("the provider refused the request"),
             Self::MissingScopes(scopes) => write!(f, "the consent left out: {}", scopes.join(", ")),
             Self::NoTokens(reason) => f.write_str(reason),
             Self::Unavailable => f.write_str("the vault does not answer"),
@@ -97,14 +106,45 @@ pub struct Begun {
     pub state: Secret,
 }
 
+/// What a consent is for.
+pub struct Start<'a> {
+    /// Instance name of the integration.
+    pub integration: &'a str,
+    /// Account.
+    pub account: &'a Account,
+    /// Region or host, where the provider has several.
+    pub site: Option<&'a str>,
+    /// Where the browser comes back.
+    pub redirect_uri: &'a str,
+    /// What identifies the browser: the value of a cookie.
+    pub browser: &'a str,
+    /// The link that led here.
+    pub link: Option<&'a str>,
+}
+
 /// What the callback brought.
 pub struct Callback<'a> {
-    /// `state`.
-    pub state: &'a str,
-    /// `code`; absent when the consent was refused.
-    pub code: Option<&'a str>,
-    /// What identifies the browser: the value of the cookie it was given at the beginning.
+    /// The query, as the browser sent it.
+    pub query: &'a [(String, String)],
+    /// What identifies the browser.
     pub browser: &'a str,
+}
+
+impl Callback<'_> {
+    fn param(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+}
+
+/// A connection that was just stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// Instance name of the integration.
+    pub integration: String,
+    /// The link that led here.
+    pub link: Option<String>,
+    /// Whether something has to be chosen.
+    pub needs_target: bool,
 }
 
 /// What is remembered of a consent under way, sealed under its tenant's key.
@@ -116,31 +156,13 @@ struct Pending {
     redirect_uri: String,
     browser: String,
     verifier: String,
-}
-
-/// Carries out consents.
-pub struct Connector {
-    pub(crate) store: Arc<Store>,
-    pub(crate) vault: Arc<Vault>,
-    pub(crate) registry: Arc<Registry>,
-    pub(crate) send: Arc<dyn HttpSend>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rng: Arc<dyn Rng>,
-    pub(crate) timing: Timing,
+    link: Option<String>,
 }
 
 impl Connector {
-    /// Begins a consent for the connection (`ctx`, `integration`, `account`). `browser` identifies the browser that goes
-    /// there; `redirect_uri` is where it comes back.
-    pub async fn begin(
-        &self,
-        ctx: &TenantCtx,
-        integration: &str,
-        account: &Account,
-        site: Option<&str>,
-        redirect_uri: &str,
-        browser: &str,
-    ) -> Result<Begun, ConnectError> {
+    /// Begins a consent.
+    pub async fn begin(&self, ctx: &TenantCtx, start: &Start<'_>) -> Result<Begun, ConnectError> {
+        let Start { integration, account, site, redirect_uri, browser, link } = *start;
         let mounted = self.registry.integrations.get(integration).ok_or(ConnectError::NotOffered)?;
         let oauth = mounted.provider.auth.oauth().ok_or(ConnectError::NotOffered)?;
         let authorize = mounted.endpoints(site).and_then(|e| e.authorize.clone()).ok_or(ConnectError::NotOffered)?;
@@ -153,6 +175,7 @@ impl Connector {
             redirect_uri: redirect_uri.to_owned(),
             browser: digest(browser),
             verifier: verifier.clone(),
+            link: link.map(str::to_owned),
         };
         let plain = zeroize::Zeroizing::new(serde_json::to_vec(&pending).unwrap_or_default());
         let (id, now) = (digest(&state), self.clock.wall_ms());
@@ -160,7 +183,12 @@ impl Connector {
         let row = ConnectStateRow { tenant: ctx.tenant().clone(), sealed, version, expires_ms: now + LIFE_MS };
         self.store.add_connect_state(&id, &row, now).await?;
 
-        let mut url = authorize;
+        let mut url = match self.sandboxed {
+            true => {
+                self.url(&format!("/sandbox/{integration}{}", authorize.path())).ok_or(ConnectError::Unavailable)?
+            }
+            false => authorize,
+        };
         {
             let mut query = url.query_pairs_mut();
             query
@@ -182,8 +210,8 @@ impl Connector {
     }
 
     /// Ends a consent: exchanges the code, once, and stores the connection.
-    pub async fn finish(&self, callback: &Callback<'_>) -> Result<(), ConnectError> {
-        let id = digest(callback.state);
+    pub async fn finish(&self, callback: &Callback<'_>) -> Result<Finished, ConnectError> {
+        let id = digest(callback.param("state").ok_or(ConnectError::UnknownState)?);
         let row = self.store.take_connect_state(&id).await?.ok_or(ConnectError::UnknownState)?;
         if row.expires_ms <= self.clock.wall_ms() {
             return Err(ConnectError::UnknownState);
@@ -194,12 +222,53 @@ impl Connector {
         if !bool::from(digest(callback.browser).as_bytes().ct_eq(pending.browser.as_bytes())) {
             return Err(ConnectError::OtherBrowser);
         }
-        let code = Secret::from(callback.code.filter(|code| !code.is_empty()).ok_or(ConnectError::Denied)?);
+        match callback.param("error") {
+            None => {}
+            Some("access_denied" | "user_cancelled_login" | "user_cancelled_authorize") => {
+                return Err(ConnectError::Denied);
+            }
+            Some(_) => return Err(ConnectError::Refused),
+        }
+        let code = Secret::from(callback.param("code").ok_or(ConnectError::Denied)?);
         let mounted = self.registry.integrations.get(&pending.integration).ok_or(ConnectError::NotOffered)?;
         let credential = self.exchange(&ctx, mounted, &pending, &code).await?;
         let account = Account::parse(&pending.account).map_err(|_| ConnectError::Unavailable)?;
         let life = life_of(mounted, &credential, self.clock.wall_ms());
-        Ok(self.vault.put(&ctx, &pending.integration, &account, &credential, life).await?)
+        let link = pending.link.as_deref().map(digest);
+        if let Some(link) = &link
+            && !self.store.move_link(link, &pending.browser, Stage::Open, Stage::Choosing).await?
+        {
+            self.discard(&ctx, mounted, &credential).await;
+            return Err(ConnectError::LinkUsed);
+        }
+        let stored = self.vault.put(&ctx, &pending.integration, &account, &credential, life).await;
+        let needs_target = life.state == ConnectionState::NeedsTarget;
+        match (&link, &stored) {
+            (Some(link), Ok(())) if !needs_target => self.store.end_link(link).await?,
+            (Some(link), Err(_)) => {
+                self.store.move_link(link, &pending.browser, Stage::Choosing, Stage::Open).await?;
+            }
+            _ => {}
+        }
+        stored?;
+        Ok(Finished { integration: pending.integration, link: pending.link, needs_target })
+    }
+
+    /// Revokes tokens that are not stored (RFC 7009). Best effort.
+    async fn discard(&self, ctx: &TenantCtx, mounted: &Mounted, credential: &Credential) {
+        let endpoints = mounted.endpoints(credential.site.as_deref());
+        let (Some(oauth), Some(url), Some(token)) = (
+            mounted.provider.auth.oauth(),
+            endpoints.and_then(|endpoints| endpoints.revoke.clone()),
+            credential.tokens().and_then(|tokens| tokens.refresh.as_ref()),
+        ) else {
+            return;
+        };
+        let Ok(Some(app)) = self.vault.app(ctx, &mounted.instance).await else { return };
+        let request = token::revoke_request(oauth, &mounted.instance, &url, &app, token, self.timing.token_timeout);
+        if let Some(request) = request {
+            let _ = self.send.send(request).await;
+        }
     }
 
     async fn exchange(
@@ -228,21 +297,23 @@ impl Connector {
             Refusal::Dead(_) => ConnectError::NoTokens("the authorization server does not accept the code"),
             Refusal::Misconfigured(reason) | Refusal::Later { reason, .. } => ConnectError::NoTokens(reason),
         })?;
-        // People can untick what they do not like. An answer without scopes means that all were granted (RFC 6749 §5.1).
-        if let Some(granted) = &answer.scopes {
-            let missing: Vec<String> = oauth
-                .scopes
-                .split_whitespace()
-                .filter(|scope| !granted.iter().any(|one| one == scope))
-                .map(str::to_owned)
-                .collect();
-            if !missing.is_empty() {
-                return Err(ConnectError::MissingScopes(missing));
-            }
-        }
+        let granted = answer.scopes.clone();
         let hosts = hosts_of(mounted, pending.site.as_deref());
         let empty = Credential { site: pending.site.clone(), ..Credential::new(hosts, Kind::OAuth(Tokens::default())) };
-        Ok(token::renewed(&empty, answer, issued_ms))
+        let credential = token::renewed(&empty, answer, issued_ms);
+        // People can untick what they do not like. An answer without scopes means that all were granted (RFC 6749 §5.1).
+        let granted = granted.unwrap_or_else(|| oauth.scopes.split_whitespace().map(str::to_owned).collect());
+        let missing: Vec<String> = oauth
+            .scopes
+            .split_whitespace()
+            .filter(|scope| !granted.iter().any(|one| one == scope))
+            .map(str::to_owned)
+            .collect();
+        if missing.is_empty() {
+            return Ok(credential);
+        }
+        self.discard(ctx, mounted, &credential).await;
+        Err(ConnectError::MissingScopes(missing))
     }
 }
 
@@ -264,6 +335,7 @@ pub(crate) fn life_of(mounted: &Mounted, credential: &Credential, now: i64) -> L
     Life { state, refresh_at_ms: life::sweep_ms(shape, credential, now), ends_ms: life::ends_ms(shape, credential) }
 }
 
-fn digest(text: &str) -> String {
+/// What the store knows a secret text by.
+pub(crate) fn digest(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()))
 }

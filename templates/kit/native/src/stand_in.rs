@@ -1,0 +1,57 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
+//! The sandboxes on a socket, for `dev` alone: a browser meets their consent pages here, and other programs can be pointed at
+//! them. `/<integration>/<path>` is what the sandbox of `<integration>` answers at `/<path>`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use kit::ports::{self, HttpRequest, HttpSend as _};
+use kit::upstream::sandbox::Sandboxes;
+use url::Url;
+
+/// The routes over `sandboxes`.
+pub fn routes(sandboxes: Arc<Sandboxes>) -> Router {
+    let answer = any(answer).layer(DefaultBodyLimit::max(1 << 20));
+    Router::new().route("/{integration}/{*path}", answer).with_state(sandboxes)
+}
+
+async fn answer(
+    State(sandboxes): State<Arc<Sandboxes>>,
+    method: Method,
+    Path((integration, path)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let known =
+        [ports::Method::Get, ports::Method::Post, ports::Method::Put, ports::Method::Patch, ports::Method::Delete];
+    let Some(method) = known.into_iter().find(|known| known.as_str() == method.as_str()) else {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    };
+    let query = query.map_or_else(String::new, |query| format!("?{query}"));
+    let Ok(url) = Url::parse(&format!("http://localhost/{path}{query}")) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let request = HttpRequest {
+        integration,
+        method,
+        url,
+        headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        body: body.to_vec(),
+        timeout: Duration::from_secs(30),
+        max_response_bytes: 1 << 20,
+    };
+    let Ok(answer) = sandboxes.send(request).await else { return StatusCode::NOT_FOUND.into_response() };
+    let mut response = Response::builder().status(answer.status);
+    for (name, value) in &answer.headers {
+        response = response.header(name, value);
+    }
+    response.body(Body::from(answer.body)).unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
