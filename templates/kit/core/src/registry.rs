@@ -86,7 +86,7 @@ impl Mounted {
     pub fn endpoints(&self, site: Option<&str>) -> Option<Cow<'_, Endpoints>> {
         match self.provider.sites {
             Sites::Hosts(hosts) => {
-                let site = site.filter(|site| (hosts.check)(site))?;
+                let site = site.filter(|site| hosts.permits(site))?;
                 endpoints(&at(&self.provider, site), &self.settings).ok().map(Cow::Owned)
             }
             Sites::One | Sites::Regions(_) => self.endpoints.get(site.unwrap_or_default()).map(Cow::Borrowed),

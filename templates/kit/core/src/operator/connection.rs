@@ -175,7 +175,7 @@ pub(crate) fn site(mounted: &Mounted, named: Option<&str>) -> Result<Option<Stri
             (found, format!("{title} needs a region"), format!("give `--site` with one of: {}", names(regions)))
         }
         Sites::Hosts(hosts) => {
-            let found = named.filter(|named| (hosts.check)(named));
+            let found = named.filter(|named| hosts.permits(named));
             (found, format!("{title} needs a {}", hosts.noun), format!("give `--site` like `{}`", hosts.example))
         }
     };

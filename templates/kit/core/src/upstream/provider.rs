@@ -99,8 +99,16 @@ pub struct Hosts {
     pub noun: &'static str,
     /// One for people to go by: `example.myshopify.com`.
     pub example: &'static str,
-    /// Whether a host is one of this provider's. Nothing is sent to any other.
+    /// Whether a host (small letters, digits, `.` and `-`) is one of this provider's. Nothing is sent to any other.
     pub check: fn(&str) -> bool,
+}
+
+impl Hosts {
+    /// Whether `host` is a plain name of a host, and one of this provider's.
+    pub(crate) fn permits(&self, host: &str) -> bool {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+        host.len() <= 253 && host.bytes().all(plain) && (self.check)(host)
+    }
 }
 
 /// Something that the requests of a connection can be for: a profile, a customer.
