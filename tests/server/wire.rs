@@ -77,7 +77,8 @@ pub fn modern(method: &str, mut params: Value) -> Request {
     let named = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str).map(str::to_owned);
     let meta = params.as_object_mut().unwrap().entry("_meta").or_insert_with(|| json!({}));
     meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
-    meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    let capabilities = meta.as_object_mut().unwrap().entry("io.modelcontextprotocol/clientCapabilities");
+    capabilities.or_insert_with(|| json!({}));
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let request = Request::post(body.to_string()).header("MCP-Protocol-Version", MODERN).header("Mcp-Method", method);
     match named {

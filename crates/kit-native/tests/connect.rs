@@ -2,6 +2,8 @@
 //! A browser here is a cookie and the ability to follow what it is told.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -606,4 +608,56 @@ async fn every_page_has_strict_headers_and_no_script() {
     }
     let cookie = browser.cookie.unwrap();
     assert!(cookie.contains("__Host-connect="), "{cookie}");
+}
+
+// What a client makes of it.
+
+#[test]
+fn a_client_that_opens_addresses_is_asked_to_and_every_other_one_gets_the_error() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (world, key) = runtime.block_on(async {
+        let world = World::new().await;
+        let key = world.kit().operator.key_create("a", "", None).await.unwrap().key;
+        (world, key.expose_str().unwrap().to_owned())
+    });
+    let settings = common::settings(&App::new("acme", "0.0.0"), &[]);
+    let server = common::Listening::on(&runtime, world.kit().clone(), &settings);
+    let ask = |capabilities: Value, rest: Value| {
+        let mut params = json!({
+            "name": "ads_me", "arguments": {},
+            "_meta": {"io.modelcontextprotocol/clientCapabilities": capabilities},
+        });
+        params.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        let request = common::wire::modern("tools/call", params).key(&key);
+        server.ask(&request).json()["result"].clone()
+    };
+    let able = json!({"elicitation": {"url": {}}});
+    let wanted = ask(able.clone(), json!({}));
+    assert_eq!(wanted["resultType"], "input_required", "{wanted}");
+    let request = &wanted["inputRequests"]["connect"];
+    assert_eq!((&request["method"], &request["params"]["mode"]), (&json!("elicitation/create"), &json!("url")));
+    let url = request["params"]["url"].as_str().unwrap();
+    assert!(url.starts_with("https://mcp.test/connect/"), "{url}");
+    let message = request["params"]["message"].as_str().unwrap();
+    let start = "tenant `a` has no Ads connection for the integration `ads`. Connect an account on this page; it asks for the code ";
+    assert!(message.starts_with(start), "{message}");
+    // Nothing of the tenant or the code is in the address.
+    assert!(!url.contains(message.rsplit(' ').next().unwrap().trim_end_matches('.')), "{url}");
+
+    for unable in [json!({}), json!({"elicitation": {"form": {}}})] {
+        let error = ask(unable, json!({}));
+        assert_eq!((&error["resultType"], &error["isError"]), (&json!("complete"), &json!(true)), "{error}");
+        assert_eq!(error["structuredContent"]["error"]["connect_url"], url);
+    }
+    // Whoever declines, or says yes and does nothing, gets the error: no circle.
+    for action in ["accept", "decline", "cancel"] {
+        let again = ask(able.clone(), json!({"inputResponses": {"connect": {"action": action}}}));
+        assert_eq!(again["isError"], true, "{again}");
+    }
+    // Done: the same call again works.
+    let code = message.rsplit(' ').next().unwrap().trim_end_matches('.').to_owned();
+    let path = Url::parse(url).unwrap().path().to_owned();
+    runtime.block_on(world.browser().post(&path, &format!("code={code}"))).says(200, "Done");
+    let done = ask(able, json!({"inputResponses": {"connect": {"action": "accept"}}}));
+    assert_eq!(done["structuredContent"], json!({"profile": null}), "{done}");
 }

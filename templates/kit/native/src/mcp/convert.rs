@@ -9,8 +9,8 @@ use kit::prompt::{Message, Speaker};
 use kit::registry::{MountedPrompt, MountedResource, MountedTool, Registry};
 use kit::tool::Class;
 use rmcp::model::{
-    CallToolResult, ContentBlock, MetaObject, Prompt, PromptArgument, PromptMessage, Resource, ResourceContents, Role,
-    Tool, ToolAnnotations,
+    CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams, InputRequest, InputRequiredResult, MetaObject,
+    Prompt, PromptArgument, PromptMessage, Resource, ResourceContents, Role, Tool, ToolAnnotations,
 };
 use serde_json::{Map, Value, json};
 
@@ -94,6 +94,18 @@ pub(super) fn tool_error(error: &ToolError) -> CallToolResult {
     let mut result = CallToolResult::error(vec![ContentBlock::text(error.to_string())]);
     result.structured_content = Some(error.to_value());
     result
+}
+
+/// Sends the person to the page that mends `error`, if there is one (elicitation in URL mode). The code is for this client's
+/// person alone: nobody else who comes by the address gets on with it.
+pub(super) fn wanted(error: &ToolError) -> Option<InputRequiredResult> {
+    let value = error.to_value();
+    let fact = |name: &str| value["error"][name].as_str();
+    let (url, code) = (fact("connect_url")?.to_owned(), fact("connect_code")?);
+    let message = format!("{}. Connect an account on this page; it asks for the code {code}.", error.message());
+    let params = ElicitRequestParams::UrlElicitationParams { meta: None, message, url, elicitation_id: String::new() };
+    let request = InputRequest::Elicitation(ElicitRequest::new(params));
+    Some(InputRequiredResult::from_input_requests([("connect".to_owned(), request)].into()))
 }
 
 /// `_meta` of every result: the specification wants the server's name and version there.

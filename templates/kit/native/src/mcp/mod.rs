@@ -19,10 +19,10 @@ use kit::call::{Progress, ProgressSink};
 use kit::pipeline::{Caller, Failure};
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams, GetPromptResponse,
-    GetPromptResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, Prompt, ProtocolVersion,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource, ServerCapabilities, ServerConfig,
-    Tool,
+    GetPromptResult, Implementation, InputRequiredResult, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, Prompt,
+    ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource, ServerCapabilities,
+    ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -78,6 +78,12 @@ fn modern(ctx: &RequestContext<RoleServer>) -> bool {
     ctx.protocol_version().is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
 }
 
+/// Whether the client can send its person to an address in the middle of a call.
+fn opens_addresses(ctx: &RequestContext<RoleServer>) -> bool {
+    let elicitation = || ctx.client_capabilities()?.elicitation;
+    modern(ctx) && elicitation().is_some_and(|elicitation| elicitation.url.is_some())
+}
+
 /// What the pipeline needs to know of the client.
 fn caller(ctx: &RequestContext<RoleServer>) -> Caller {
     Caller { cancelled: Box::pin(ctx.ct.clone().cancelled_owned()), progress: progress(ctx) }
@@ -113,13 +119,23 @@ impl McpServer {
         request: CallToolRequestParams,
         ctx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        // Who was asked before and calls again has done it or will not: it is told how things stand.
+        let asked = request.input_responses.is_some();
         let mut arguments = request.arguments.unwrap_or_default();
         let tenant = self.0.who.identify(&self.0.kit, &ctx, Some(&mut arguments)).await?;
         let result = self.0.kit.pipeline.tool(&tenant, &request.name, Value::Object(arguments), caller(&ctx)).await;
         let unknown = || ErrorData::invalid_params("tool not found", None);
         let mut result = match result {
             Ok(answer) => convert::answer(answer),
-            Err(Failure::Tool(error)) => convert::tool_error(&error),
+            Err(Failure::Tool(error)) => {
+                if !asked
+                    && opens_addresses(&ctx)
+                    && let Some(wanted) = convert::wanted(&error)
+                {
+                    return Ok(self.meta(&ctx).into_iter().fold(wanted, InputRequiredResult::with_meta).into());
+                }
+                convert::tool_error(&error)
+            }
             Err(failure) => return Err(protocol_error(failure, unknown())),
         };
         result.meta = self.meta(&ctx);
