@@ -28,6 +28,8 @@ use crate::tenant::{Account, TenantId};
 use crate::upstream::executor::Executor;
 use crate::vault::{Vault, VaultError};
 
+const DAY_MS: i64 = 86_400_000;
+
 /// Why a command did nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorError {
@@ -102,8 +104,16 @@ pub struct ConnectionSummary {
     pub state: ConnectionState,
     /// Why it is in that state.
     pub reason: Option<String>,
+    /// Region or host, where the provider has several.
+    pub site: Option<String>,
+    /// What its requests are for, where the provider asks for that.
+    pub target: Option<String>,
+    /// Scopes that were granted, as far as the provider said.
+    pub scopes: Vec<String>,
     /// The day after which only a person can mend it, milliseconds since the epoch.
     pub ends_ms: Option<i64>,
+    /// Days until then, a day that has begun included.
+    pub days_left: Option<i64>,
     /// Last change, milliseconds since the epoch.
     pub changed_ms: i64,
 }
@@ -229,16 +239,27 @@ impl Operator {
     /// A tenant's connections, without their secrets.
     pub async fn connection_list(&self, tenant: &str) -> Result<Vec<ConnectionSummary>, OperatorError> {
         let ctx = self.act_for(tenant).await?;
-        let rows = self.store.connections(&ctx).await?;
-        let summary = |row: crate::store::connections::ConnectionRow| ConnectionSummary {
-            integration: row.integration,
-            account: row.account,
-            state: row.state,
-            reason: row.reason,
-            ends_ms: row.ends_ms,
-            changed_ms: row.changed_ms,
-        };
-        Ok(rows.into_iter().map(summary).collect())
+        let now = self.clock.wall_ms();
+        let mut list = Vec::new();
+        for row in self.store.connections(&ctx).await? {
+            // One that does not open is listed all the same: this is where its owner looks.
+            let held = self.vault.open_row(&ctx, &row).await.ok();
+            let scopes = held.as_ref().and_then(|held| held.tokens()).map(|tokens| tokens.scopes.clone());
+            let (site, target) = held.map(|held| (held.site, held.target)).unwrap_or_default();
+            list.push(ConnectionSummary {
+                integration: row.integration,
+                account: row.account,
+                state: row.state,
+                reason: row.reason,
+                site,
+                target,
+                scopes: scopes.unwrap_or_default(),
+                ends_ms: row.ends_ms,
+                days_left: row.ends_ms.map(|ends| ((ends - now).max(0) + DAY_MS - 1) / DAY_MS),
+                changed_ms: row.changed_ms,
+            });
+        }
+        Ok(list)
     }
 
     /// Removes a connection.

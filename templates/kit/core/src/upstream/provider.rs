@@ -144,6 +144,24 @@ pub struct ApiVersion {
     pub ends: Option<&'static str>,
 }
 
+impl ApiVersion {
+    /// Whole days from `now_ms` until the version ends; negative once it has. `None` where no end is known.
+    pub fn days_left(&self, now_ms: i64) -> Option<i64> {
+        let mut parts = self.ends?.split('-').map(str::parse::<i64>);
+        let (Some(Ok(year)), Some(Ok(month)), Some(Ok(day)), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        // Howard Hinnant's days_from_civil: the proleptic Gregorian calendar in integers.
+        let year = if month <= 2 { year - 1 } else { year };
+        let (era, yoe) = (year.div_euclid(400), year.rem_euclid(400));
+        let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+        let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+        Some(days - now_ms.div_euclid(86_400_000))
+    }
+}
+
 /// One upstream API.
 #[derive(Clone, Debug)]
 pub struct Provider {
@@ -201,4 +219,18 @@ impl Provider {
 /// key in its error.
 pub(crate) fn checked(key: &Secret) -> Option<&str> {
     key.expose_str().filter(|text| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ApiVersion;
+
+    #[test]
+    fn a_version_ends_on_a_day() {
+        let days = |ends, now_ms| ApiVersion { name: "v1", ends }.days_left(now_ms);
+        assert_eq!(days(Some("1970-01-01"), 0), Some(0));
+        assert_eq!(days(Some("2027-07-15"), 1_795_392_000_000), Some(234));
+        assert_eq!(days(Some("2024-02-29"), 1_709_251_200_000), Some(-1));
+        assert_eq!((days(None, 0), days(Some("soon"), 0), days(Some("2027-07"), 0)), (None, None, None));
+    }
 }

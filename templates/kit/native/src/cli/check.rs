@@ -5,7 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kit::App;
+use kit::ports::Clock as _;
+use kit::registry::Mounted;
+use kit::upstream::provider::ApiVersion;
 
+use crate::clock::SystemClock;
 use crate::settings::{Problem, Problems, Settings};
 use crate::{host, out};
 
@@ -38,6 +42,53 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
     if !examples.is_empty() {
         return Err(Problems(examples).into());
     }
+    let now = SystemClock.wall_ms();
+    for integration in kit.registry.integrations.values() {
+        for warning in integration.provider.version.iter().filter_map(|version| ending(integration, version, now)) {
+            out::note(&warning);
+        }
+    }
     out::note("the configuration is good: settings, store, key-encryption key and tools");
     Ok(ExitCode::SUCCESS)
+}
+
+/// An API version is warned of this long before it ends.
+const WARNED_DAYS: i64 = 60;
+
+fn ending(integration: &Mounted, version: &ApiVersion, now_ms: i64) -> Option<String> {
+    let (title, name, ends) = (integration.provider.title, version.name, version.ends?);
+    let when = match version.days_left(now_ms)? {
+        days if days > WARNED_DAYS => return None,
+        days if days > 0 => format!("ends on {ends}, in {days} days"),
+        _ => format!("ended on {ends}"),
+    };
+    Some(format!(
+        "warning: integration `{}`: version {name} of {title} {when}\nhint: raise it in its provider.rs, with its tools and \
+         its sandbox",
+        integration.instance
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::prelude::{ApiVersion, Integration, Provider};
+    use kit::registry::Registry;
+
+    #[test]
+    fn a_version_is_warned_of_sixty_days_before_it_ends() {
+        let provider = Provider { title: "Ads", base_url: "https://api.ads.test", ..Provider::PLAIN };
+        let app = kit::App::new("acme", "0.0.0").integration("ads", Integration::new(provider));
+        let registry = Registry::mount(&app, &Default::default()).unwrap();
+        let version = ApiVersion { name: "v26", ends: Some("1970-03-02") };
+        let at = |day: i64| super::ending(&registry.integrations["ads"], &version, day * 86_400_000);
+        let warning = |when| {
+            Some(format!(
+                "warning: integration `ads`: version v26 of Ads {when}\nhint: raise it in its provider.rs, with its tools \
+                 and its sandbox"
+            ))
+        };
+        assert_eq!(at(-1), None);
+        assert_eq!(at(0), warning("ends on 1970-03-02, in 60 days"));
+        assert_eq!(at(60), warning("ended on 1970-03-02"));
+    }
 }

@@ -158,16 +158,22 @@ pub(super) async fn connection(kit: &Kit, command: Connection) -> anyhow::Result
                 .await?
                 .into_iter()
                 .map(|c| {
-                    let state = match (c.state, c.reason) {
-                        (ConnectionState::Active, _) | (_, None) => c.state.as_str().to_owned(),
-                        (state, Some(reason)) => format!("{}: {reason}", state.as_str()),
+                    let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+                    let state = c.state.as_str().replace('_', " ");
+                    let state = match c.reason.filter(|_| c.state != ConnectionState::Active) {
+                        Some(reason) => format!("{state}: {reason}"),
+                        None => state,
                     };
-                    let ends = c.ends_ms.map_or_else(|| "-".to_owned(), out::time);
-                    vec![c.integration, c.account, out::time(c.changed_ms), ends, state]
+                    let what: Vec<String> = c.site.into_iter().chain(c.target).collect();
+                    let ends = match (c.ends_ms, c.days_left) {
+                        (Some(ends), Some(days)) => format!("{}, {}", &out::time(ends)[..10], days_left(days)),
+                        _ => "-".to_owned(),
+                    };
+                    vec![c.integration, c.account, dash(what.join(" ")), dash(c.scopes.join(" ")), ends, state]
                 })
                 .collect();
             let none = "there are no connections yet";
-            out::table(&["INTEGRATION", "ACCOUNT", "CHANGED", "ENDS", "STATE"], &rows, none);
+            out::table(&["INTEGRATION", "ACCOUNT", "FOR", "SCOPES", "ENDS", "STATE"], &rows, none);
         }
         Connection::Remove { integration, tenant, account } => {
             operator.connection_remove(&tenant, &integration, &account).await?;
@@ -222,4 +228,13 @@ fn read_secret(file: Option<&Path>) -> anyhow::Result<Secret> {
     }
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     Ok(Secret::new(text.strip_suffix(b"\r").unwrap_or(text).to_vec()))
+}
+
+/// Days as a person says them.
+fn days_left(days: i64) -> String {
+    match days {
+        ..=0 => "over".to_owned(),
+        1 => "less than a day left".to_owned(),
+        days => format!("{days} days left"),
+    }
 }
