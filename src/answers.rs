@@ -94,8 +94,10 @@ impl Answers {
         let mut integrations = Vec::new();
         let default = raw.api.is_none().then(|| catalog::DEFAULT_PROVIDER.to_owned());
         for id in raw.integrations.clone().unwrap_or_else(|| default.into_iter().collect()) {
-            let item = pick("provider", &id, catalog::PROVIDERS)?;
-            let instance = parse_instance(&item.id.replace('-', "_"))?;
+            // `slack=slack_eu` is Slack under a name of its own.
+            let (id, named) = id.split_once('=').map_or((id.as_str(), None), |(id, named)| (id, Some(named)));
+            let item = pick("provider", id, catalog::PROVIDERS)?;
+            let instance = parse_instance(named.unwrap_or(&item.id.replace('-', "_")))?;
             integrations.push(Integration { instance, origin: Origin::Provider(item.id) });
         }
         if let (None, Some(shape)) = (&raw.api, &raw.auth) {
@@ -112,7 +114,7 @@ impl Answers {
         integrations.sort_by(|a, b| a.instance.cmp(&b.instance));
         if let Some(pair) = integrations.windows(2).find(|pair| pair[0].instance == pair[1].instance) {
             let message = format!("two integrations are called `{}`", pair[0].instance);
-            return Err(Failure::new(message, "name each provider once, and a custom API differently"));
+            return Err(Failure::new(message, "name the second one differently: `--integration PROVIDER=NAME`"));
         }
         if integrations.is_empty() {
             let hint = "choose one of `mcpkit list providers`, or your own API with `--api NAME --auth SHAPE`";
@@ -154,7 +156,10 @@ impl Answers {
         let mut flag = |name: &str, value: &str| flags.extend([format!("--{name}"), value.to_owned()]);
         for integration in &self.integrations {
             match &integration.origin {
-                Origin::Provider(id) => flag("integration", id),
+                Origin::Provider(id) if id.replace('-', "_") == integration.instance.as_str() => {
+                    flag("integration", id)
+                }
+                Origin::Provider(id) => flag("integration", &format!("{id}={}", integration.instance)),
                 Origin::Custom { shape, settings } => {
                     flag("api", integration.instance.as_str());
                     flag("auth", shape);

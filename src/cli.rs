@@ -92,7 +92,7 @@ pub struct New {
     /// Name of the project, or a path that ends in it
     #[arg(value_name = "NAME|PATH")]
     pub path: Option<String>,
-    /// A provider to integrate; give it again for more
+    /// A provider to integrate, under its own name or as PROVIDER=NAME; give it again for more
     #[arg(long, value_name = "PROVIDER", value_parser = Suggest(catalog::PROVIDERS))]
     pub integration: Vec<String>,
     /// Integrate an API of your own under this name; needs `--auth`

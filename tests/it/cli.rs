@@ -165,6 +165,8 @@ fn answers_that_contradict_each_other_are_refused() {
         &[
             &["new", "acme", "--transport", "stdio", "--deploy", "compose"],
             &["new", "acme", "--integration", "notion", "--integration", "notion"],
+            &["new", "acme", "--integration", "notion=wiki", "--integration", "notion=wiki"],
+            &["new", "acme", "--integration", "notion=My Wiki"],
             &["new", "acme", "--integration", "notion", "--api", "notion", "--auth", "api-key"],
         ],
     );

@@ -21,6 +21,10 @@ impl Sandbox for ApiSandbox {
         self.tokens.seed()
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         if self.tokens.is_asked(request) {
             return self.tokens.handle(request);

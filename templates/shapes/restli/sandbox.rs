@@ -21,6 +21,10 @@ impl Sandbox for ApiSandbox {
         self.tokens.seed()
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         let no =
             |status: u16, message: &str| HttpResponse::json(status, &json!({"status": status, "message": message}));

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::token_server::TokenServer;
 use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, SendError};
 use crate::registry::Registry;
 use crate::secret::Secret;
@@ -14,6 +15,10 @@ pub trait Sandbox: Send + Sync {
     fn seed(&self) -> Seed;
     /// Answers as the provider would, wrong credentials and bad requests included.
     fn handle(&self, request: &HttpRequest) -> HttpResponse;
+    /// Its authorization server, if it has one: there tokens can be ended, as time and people do.
+    fn tokens(&self) -> Option<&TokenServer> {
+        None
+    }
 }
 
 /// What a connection to a sandbox is made from: what an operator would type for the real one.
@@ -45,6 +50,11 @@ impl Sandboxes {
             .values()
             .filter_map(|integration| integration.sandbox.as_ref().map(|make| (integration.instance.clone(), make())));
         Self(made.collect())
+    }
+
+    /// The authorization server of one of them.
+    pub fn tokens(&self, integration: &str) -> Option<&TokenServer> {
+        self.0.get(integration)?.tokens()
     }
 
     /// Instance names with what a connection to each is made from.
