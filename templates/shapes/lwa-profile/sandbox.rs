@@ -28,8 +28,8 @@ impl Sandbox for ApiSandbox {
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
-        if self.tokens.is_asked(request) {
-            return self.tokens.handle(request);
+        if let Some(answer) = self.tokens.answer(request) {
+            return answer;
         }
         let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         if !token.is_some_and(|token| self.tokens.knows(token)) || request.header(CLIENT_ID_HEADER) != Some(CLIENT_ID) {

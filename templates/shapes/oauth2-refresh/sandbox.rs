@@ -26,8 +26,8 @@ impl Sandbox for ApiSandbox {
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
-        if self.tokens.is_asked(request) {
-            return self.tokens.handle(request);
+        if let Some(answer) = self.tokens.answer(request) {
+            return answer;
         }
         let token = request.header(TOKEN_HEADER).and_then(|value| value.strip_prefix(TOKEN_PREFIX));
         if !token.is_some_and(|token| self.tokens.knows(token)) {

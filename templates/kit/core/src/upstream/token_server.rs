@@ -140,6 +140,15 @@ impl TokenServer {
         Seed { secret: Secret::new(secret.into_bytes()), app, site: None, target: None }
     }
 
+    /// The answer to `request`, if it is one for an authorization server: by its parameters, whatever its path.
+    pub fn answer(&self, request: &HttpRequest) -> Option<HttpResponse> {
+        if self.is_asked(request) {
+            return Some(self.handle(request));
+        }
+        let visited = request.method == Method::Get && request.query("response_type").as_deref() == Some("code");
+        visited.then(|| self.authorize(request))
+    }
+
     /// Whether `request` asks for tokens.
     pub fn is_asked(&self, request: &HttpRequest) -> bool {
         request.method == Method::Post && params(request).contains_key("grant_type")
