@@ -59,10 +59,15 @@ pub(crate) fn sign(provider: &Provider, credential: &Credential, app: Option<&Ap
 /// `hex(HMAC-SHA256(secret, token))`: Meta's `appsecret_proof`
 /// (<https://developers.facebook.com/docs/graph-api/securing-requests>).
 pub fn proof(secret: &Secret, token: &Secret) -> String {
-    // HMAC takes a key of any length, so this cannot fail.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose()) else { return String::new() };
-    mac.update(token.expose());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac_hex(secret, &[token.expose()]).unwrap_or_default()
+}
+
+/// `hex(HMAC-SHA256(key, parts))`. `None` without a key: everybody has that one.
+pub(super) fn hmac_hex(key: &Secret, parts: &[&[u8]]) -> Option<String> {
+    // HMAC takes a key of any length, so nothing else can fail.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok().filter(|_| !key.expose().is_empty())?;
+    parts.iter().for_each(|part| mac.update(part));
+    Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
