@@ -2,3 +2,6 @@
 
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
+
+#[path = "../../../templates/providers/shopify/mod.rs"]
+pub mod shopify;
