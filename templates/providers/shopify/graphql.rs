@@ -53,9 +53,12 @@ pub(super) fn select(value: &Value, fields: &[Field]) -> Result<Value, String> {
     }
 }
 
-/// Whether `item` meets `query`: terms `field:value`, of which all must hold, and words that occur somewhere. `of` reads a
-/// field; one that cannot be searched is passed over, as Shopify does.
-pub(super) fn meets(item: &Value, query: &str, of: fn(&Value, &str) -> Option<String>) -> bool {
+/// Reads a field that can be searched.
+pub(super) type Searched = fn(&Value, &str) -> Option<String>;
+
+/// Whether `item` meets `query`: terms `field:value`, of which all must hold, and words that occur somewhere. One
+/// that `of` cannot read is passed over, as Shopify does.
+pub(super) fn meets(item: &Value, query: &str, of: Searched) -> bool {
     query.split_whitespace().filter(|term| *term != "AND").all(|term| match term.split_once(':') {
         None => item.to_string().to_lowercase().contains(&term.to_lowercase()),
         Some((field, wanted)) => {

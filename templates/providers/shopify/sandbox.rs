@@ -8,7 +8,7 @@
 
 use kit::prelude::*;
 
-use super::graphql::{Field, meets, select, selection};
+use super::graphql::{Field, Searched, meets, select, selection};
 use super::provider::is_shop;
 
 const VERSION: &str = "2026-10";
@@ -110,7 +110,7 @@ fn query(body: &Value, shop: &str) -> Result<Value, Value> {
         let refused = json!({"message": "Throttled", "extensions": {"code": "THROTTLED"}});
         return Err(json!({"errors": [refused], "extensions": cost(252, &Value::Null, 48)}));
     }
-    let (items, of): (Vec<Value>, fn(&Value, &str) -> Option<String>) = match name.as_str() {
+    let (items, of): (Vec<Value>, Searched) = match name.as_str() {
         "orders" if shop == "narrow" => return Err(denied(requested)),
         "orders" => (orders(), of_order),
         "products" => (products(), of_product),
