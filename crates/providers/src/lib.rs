@@ -5,3 +5,6 @@ pub mod notion;
 
 #[path = "../../../templates/providers/shopify/mod.rs"]
 pub mod shopify;
+
+#[path = "../../../templates/providers/slack/mod.rs"]
+pub mod slack;
