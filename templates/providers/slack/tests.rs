@@ -3,7 +3,7 @@
 use kit::App;
 use kit::error::{ErrorKind, ToolError};
 use kit::inbound::TenantCtx;
-use kit::operator::NewConnection;
+use kit::operator::{NewConnection, SecretForm};
 use kit::prelude::*;
 use kit_native::testing::TestKit;
 
@@ -102,6 +102,7 @@ async fn a_limit_says_how_long_to_wait() {
 #[tokio::test]
 async fn a_token_that_does_not_rotate_is_pasted_as_it_is_and_needs_no_app() {
     let (kit, tenant) = test_kit().await;
+    assert_eq!(kit.kit.operator.secret_form("s").unwrap(), SecretForm::AccessToken);
     kit.kit.operator.app_remove("s", None).await.unwrap();
     connect(&kit, FIRST_ACCESS_TOKEN).await;
     for _ in 0..2 {
