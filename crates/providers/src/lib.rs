@@ -2,3 +2,9 @@
 
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
+
+#[path = "../../../templates/providers/shopify/mod.rs"]
+pub mod shopify;
+
+#[path = "../../../templates/providers/slack/mod.rs"]
+pub mod slack;

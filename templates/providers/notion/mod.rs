@@ -1,7 +1,10 @@
-//! Notion, with an internal integration token.
+//! Notion, with an internal integration token or by consent.
 //!
-//! The owner of the workspace makes one under Settings → Connections → Develop or manage integrations, and shares the
-//! pages that it may see. These files are yours: add tools, change descriptions, drop what you do not need.
+//! For one workspace, its owner makes a token under Settings → Connections → Develop or manage integrations and shares the
+//! pages that it may see; it is connected as it is and needs no app. For many, make a public integration there, store its
+//! OAuth client id and secret with `app set`, and let people consent: they choose the pages on the way.
+//!
+//! These files are yours: add tools, change descriptions, drop what you do not need.
 
 mod prompts;
 mod provider;

@@ -10,7 +10,21 @@ pub(super) const PROVIDER: Provider = Provider {
     id: "notion",
     title: "Notion",
     base_url: "https://api.notion.com",
-    auth: AuthShape::ApiKey { header: "Authorization", prefix: "Bearer " },
+    auth: AuthShape::OAuth2Refresh {
+        oauth: OAuth {
+            authorize_url: "https://api.notion.com/v1/oauth/authorize",
+            token_url: "https://api.notion.com/v1/oauth/token",
+            client_auth: ClientAuth::BasicJson,
+            pkce: false,
+            authorize_params: &[("owner", "user")],
+            // An internal token, which does not end. The tokens of a consent do not say when they end: one is renewed
+            // when Notion refuses it, and each refresh token is good once.
+            pasted: Pasted::AccessToken,
+            ..OAuth::STANDARD
+        },
+        header: "Authorization",
+        prefix: "Bearer ",
+    },
     headers: &[("Notion-Version", NOTION_VERSION)],
     // About three requests a second; 429 with `Retry-After` in whole seconds.
     ..Provider::PLAIN

@@ -1,12 +1,29 @@
-//! A stand-in for Notion, for `dev` and tests: it insists on the token and the version header, filters and pages as
-//! Notion does, and fails in Notion's words.
+//! A stand-in for Notion and its authorization server, for `dev` and tests: it insists on the token and the version
+//! header, filters and pages as Notion does, and fails in Notion's words. It begins with an internal token; people can
+//! consent as well.
+//!
+//! Three ids show what else a page can answer: `restricted` (403), `conflict` (409), `throttled` (429).
 
 use kit::prelude::*;
 
 const TOKEN: &str = "ntn_sandbox_0000000000000000000000000000000000";
 
-#[derive(Default)]
-pub(super) struct NotionSandbox;
+pub(super) struct NotionSandbox {
+    tokens: TokenServer,
+}
+
+impl Default for NotionSandbox {
+    fn default() -> Self {
+        let tokens = TokenServer::new(0).without_expiry().with(|answer| {
+            let rest = json!({
+                "bot_id": "9a1d0001-0000-4000-8000-000000000000", "workspace_id": "9a1d0002-0000-4000-8000-000000000000",
+                "workspace_name": "Sandbox workspace", "owner": {"type": "user"}, "duplicated_template_id": null,
+            });
+            answer.extend(rest.as_object().cloned().unwrap_or_default());
+        });
+        Self { tokens }
+    }
+}
 
 impl Sandbox for NotionSandbox {
     fn seed(&self) -> Seed {
@@ -14,7 +31,13 @@ impl Sandbox for NotionSandbox {
     }
 
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
-        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+        match (request.method, request.url.path()) {
+            (Method::Get, "/v1/oauth/authorize") => return self.authorize(request),
+            (Method::Post, "/v1/oauth/token") => return self.token(request),
+            _ => {}
+        }
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if !token.is_some_and(|token| token == TOKEN || self.tokens.knows(token)) {
             return error(401, "unauthorized", "API token is invalid.");
         }
         if request.header("notion-version") != Some(super::provider::NOTION_VERSION) {
@@ -23,6 +46,16 @@ impl Sandbox for NotionSandbox {
         let path: Vec<&str> = request.url.path().trim_matches('/').split('/').collect();
         match (request.method, path.as_slice()) {
             (Method::Post, ["v1", "search"]) => search(&request.body),
+            (Method::Get, ["v1", "pages", "restricted"]) => {
+                error(403, "restricted_resource", "Insufficient permissions for this endpoint.")
+            }
+            (Method::Get, ["v1", "pages", "conflict"]) => {
+                error(409, "conflict_error", "Conflict occurred while saving. Please try again.")
+            }
+            (Method::Get, ["v1", "pages", "throttled"]) => {
+                error(429, "rate_limited", "You have been rate limited. Please try again in a few minutes.")
+                    .with_header("Retry-After", "2")
+            }
             (Method::Get, ["v1", "pages", id]) => {
                 match objects().into_iter().find(|o| o["id"] == **id && o["object"] == "page") {
                     Some(page) => HttpResponse::json(200, &page),
@@ -33,6 +66,27 @@ impl Sandbox for NotionSandbox {
             (Method::Get, ["v1", "users", "me"]) => HttpResponse::json(200, &me()),
             _ => error(400, "invalid_request_url", "Invalid request URL."),
         }
+    }
+}
+
+impl NotionSandbox {
+    fn authorize(&self, request: &HttpRequest) -> HttpResponse {
+        if request.query("owner").as_deref() != Some("user") {
+            return error(400, "validation_error", "The owner should be `user`.");
+        }
+        self.tokens.authorize(request)
+    }
+
+    /// Notion takes id and secret in HTTP Basic only, and the rest as JSON.
+    fn token(&self, request: &HttpRequest) -> HttpResponse {
+        let begins = |name: &str, with: &str| request.header(name).is_some_and(|value| value.starts_with(with));
+        if !begins("authorization", "Basic ") {
+            return HttpResponse::json(401, &json!({"error": "invalid_client"}));
+        }
+        if !begins("content-type", "application/json") {
+            return HttpResponse::json(400, &json!({"error": "invalid_request"}));
+        }
+        self.tokens.handle(request)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use kit::App;
 use kit::error::ErrorKind;
+use kit::operator::NewConnection;
 use kit::pipeline::Caller;
 use kit::prelude::*;
 use kit_native::testing::TestKit;
@@ -89,4 +90,99 @@ async fn the_resource_tells_the_workspace() {
         (media_type, text.as_str()),
         ("application/json", r#"{"name":"Reporting","workspace":"Sandbox workspace"}"#)
     );
+}
+
+#[tokio::test]
+async fn each_no_of_notion_has_its_kind() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    for (id, kind) in [
+        ("restricted", ErrorKind::Forbidden),
+        ("conflict", ErrorKind::Upstream),
+        ("throttled", ErrorKind::UpstreamRateLimited),
+    ] {
+        let error = kit.call(&tenant, "n_page", json!({"id": id})).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{id}");
+    }
+    let error = kit.call(&tenant, "n_page", json!({"id": "throttled"})).await.unwrap_err();
+    assert_eq!(error.to_value()["error"]["retry_after_ms"], 2_000);
+}
+
+/// Stores the app that consents and refreshes need.
+async fn app(kit: &TestKit) {
+    kit.kit.operator.app_set("n", None, CLIENT_ID, Secret::from(CLIENT_SECRET)).await.unwrap();
+}
+
+/// Connects the tenant `acme` with `secret`.
+async fn connect(kit: &TestKit, secret: &str) {
+    let new = NewConnection::new("acme", "n", Secret::from(secret));
+    kit.kit.operator.connection_set(new).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_internal_token_does_not_end() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    for _ in 0..2 {
+        assert!(kit.call(&tenant, "n_search", json!({})).await.is_ok());
+        kit.clock.advance_ms(365 * 86_400_000);
+    }
+}
+
+#[tokio::test]
+async fn an_internal_token_that_was_taken_back_asks_for_a_person() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    connect(&kit, "ntn_taken_back").await;
+    for _ in 0..2 {
+        let error = kit.call(&tenant, "n_search", json!({})).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReconnectRequired);
+    }
+}
+
+#[tokio::test]
+async fn a_consent_connects_a_workspace_and_its_token_is_used_until_it_is_refused() {
+    let kit = test_kit().await;
+    let tenant = kit.bare_tenant("acme").await;
+    app(&kit).await;
+    kit.consent(&tenant, "n", None, "allow").await.unwrap();
+    for _ in 0..2 {
+        assert!(kit.call(&tenant, "n_search", json!({})).await.is_ok());
+        kit.clock.advance_ms(365 * 86_400_000);
+    }
+    let error = kit.consent(&tenant, "n", None, "deny").await.unwrap_err();
+    assert_eq!(error.to_string(), "the consent was not given");
+}
+
+#[tokio::test]
+async fn a_token_of_a_consent_that_notion_refuses_is_renewed() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    app(&kit).await;
+    connect(&kit, &json!({"access_token": "ended", "refresh_token": FIRST_REFRESH_TOKEN}).to_string()).await;
+    for _ in 0..2 {
+        assert!(kit.call(&tenant, "n_search", json!({})).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_dead_refresh_token_asks_for_a_person() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    app(&kit).await;
+    connect(&kit, &json!({"access_token": "ended", "refresh_token": "revoked"}).to_string()).await;
+    for _ in 0..2 {
+        let error = kit.call(&tenant, "n_search", json!({})).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ReconnectRequired);
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_without_the_owners_app_tells_the_operator_the_command() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    connect(&kit, &json!({"refresh_token": FIRST_REFRESH_TOKEN}).to_string()).await;
+    let error = kit.call(&tenant, "n_search", json!({})).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.to_string().contains("test-server app set n --client-id ID"));
 }

@@ -65,7 +65,7 @@ async fn search(call: Call, args: Search) -> Result<Hits, ToolError> {
     if let Some(cursor) = args.cursor {
         body["start_cursor"] = cursor.into();
     }
-    let found: List<Object> = call.upstream().post("/v1/search").body(&body).json().await?;
+    let found: List<Object> = call.upstream().post("/v1/search").body(&body).safe().json().await?;
     Ok(Hits { results: found.results.into_iter().map(Object::into_hit).collect(), next_cursor: found.next_cursor })
 }
 

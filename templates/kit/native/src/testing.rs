@@ -11,8 +11,11 @@ use kit::boot::Kit;
 use kit::error::ToolError;
 use kit::inbound::TenantCtx;
 use kit::pipeline::{Caller, Failure};
-use kit::ports::Clock;
+use kit::ports::{Clock, HttpRequest, HttpSend as _, Method};
+use kit::tenant::Account;
+use kit::upstream::connect::{Callback, ConnectError};
 use serde_json::Value;
+use url::Url;
 
 use crate::dev;
 use crate::settings::Settings;
@@ -105,6 +108,30 @@ impl TestKit {
         let key = self.kit.operator.key_create(name, "test", None).await.expect("a key can be made").key;
         let text = key.expose_str().expect("a key is text");
         self.kit.authenticator.api_key(text).await.expect("a fresh key is good")
+    }
+
+    /// Connects `tenant` as a person would: to the sandbox's page of consent, where the button `decision` (`allow`, `narrow`,
+    /// `deny`) is pressed, and back. Panics when the sandbox has no such page.
+    #[allow(clippy::expect_used, reason = "a test harness fails by panicking")]
+    pub async fn consent(
+        &self,
+        tenant: &TenantCtx,
+        integration: &str,
+        site: Option<&str>,
+        decision: &str,
+    ) -> Result<(), ConnectError> {
+        let (account, back) = (Account::parse("default").expect("a good name"), "https://mcp.test/callback");
+        let begun = self.kit.connector.begin(tenant, integration, &account, site, back, "cookie").await?;
+        let mut url = begun.authorize_url;
+        url.query_pairs_mut().append_pair("decision", decision);
+        let (timeout, max_response_bytes) = (std::time::Duration::from_secs(1), 1 << 20);
+        let (integration, method, headers, body) = (integration.to_owned(), Method::Get, Vec::new(), Vec::new());
+        let request = HttpRequest { integration, method, url, headers, body, timeout, max_response_bytes };
+        let page = self.kit.sandboxes.as_ref().expect("sandboxes").send(request).await.expect("a page of consent");
+        let back = page.header("location").and_then(|to| Url::parse(to).ok()).expect("the browser is sent back");
+        let param = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let (state, code) = (param("state").unwrap_or_default(), param("code"));
+        self.kit.connector.finish(&Callback { state: &state, code: code.as_deref(), browser: "cookie" }).await
     }
 
     /// Calls a tool as `tenant` and returns its structured answer.

@@ -47,6 +47,8 @@ pub enum SecretForm {
     Token,
     /// The refresh token, or the whole answer of the token endpoint: `{"access_token", "refresh_token", "expires_in", …}`.
     Tokens,
+    /// An access token that does not end, for which no app is needed, or the whole answer of the token endpoint.
+    AccessToken,
 }
 
 /// The answer of a token endpoint, as somebody may have kept it.
@@ -88,7 +90,7 @@ impl Operator {
         let kind = match form(&mounted.provider.auth) {
             SecretForm::Key => Kind::ApiKey(checked(new.secret)?),
             SecretForm::Token => Kind::LongLived(token(&new.secret, now)?),
-            SecretForm::Tokens => Kind::OAuth(tokens(&new.secret, mounted, now)?),
+            SecretForm::Tokens | SecretForm::AccessToken => Kind::OAuth(tokens(&new.secret, mounted, now)?),
         };
         let credential = Credential { hosts: hosts_of(mounted, site.as_deref()), site, target, kind };
         let life = life_of(mounted, &credential, now);
@@ -186,7 +188,10 @@ fn form(shape: &AuthShape) -> SecretForm {
     match shape {
         AuthShape::ApiKey { .. } => SecretForm::Key,
         AuthShape::SystemUser(_) => SecretForm::Token,
-        AuthShape::OAuth2Refresh { .. } | AuthShape::LwaProfile(_) | AuthShape::Restli { .. } => SecretForm::Tokens,
+        shape => match shape.oauth().map(|oauth| oauth.pasted) {
+            Some(Pasted::AccessToken) => SecretForm::AccessToken,
+            _ => SecretForm::Tokens,
+        },
     }
 }
 

@@ -4,6 +4,7 @@
 //! A call takes this way: [`executor`] chooses the connection → [`life`] says whether its credential can be used →
 //! [`refresh`] renews it if not → [`sign`] puts it on the request → send → what does the answer mean → at most once more.
 
+pub mod callback_hmac;
 pub mod executor;
 pub(crate) mod lease;
 pub(crate) mod life;
@@ -11,6 +12,7 @@ pub mod oauth;
 pub mod provider;
 pub mod refresh;
 pub mod request;
+pub mod request_signature;
 pub mod sandbox;
 pub mod sign;
 pub mod sweep;

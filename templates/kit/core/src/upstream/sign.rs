@@ -31,8 +31,11 @@ pub(crate) fn sign(provider: &Provider, credential: &Credential, app: Option<&Ap
     let carried = |name: &str, prefix: &str| Some((name.to_owned(), format!("{prefix}{}", checked(token)?)));
     let mut query = None;
     let mut headers = match (&provider.auth, &credential.kind) {
+        // A key under OAuth was stored when its provider had nothing but keys; it is as good as it was.
         (AuthShape::ApiKey { header, prefix }, Kind::ApiKey(_))
-        | (AuthShape::OAuth2Refresh { header, prefix, .. }, Kind::OAuth(_)) => vec![carried(header, prefix)?],
+        | (AuthShape::OAuth2Refresh { header, prefix, .. }, Kind::ApiKey(_) | Kind::OAuth(_)) => {
+            vec![carried(header, prefix)?]
+        }
         (AuthShape::SystemUser(user), Kind::LongLived(_)) => {
             if let Some(param) = user.proof_param {
                 query = Some((param.to_owned(), proof(&app?.client_secret, token)));
@@ -59,10 +62,15 @@ pub(crate) fn sign(provider: &Provider, credential: &Credential, app: Option<&Ap
 /// `hex(HMAC-SHA256(secret, token))`: Meta's `appsecret_proof`
 /// (<https://developers.facebook.com/docs/graph-api/securing-requests>).
 pub fn proof(secret: &Secret, token: &Secret) -> String {
-    // HMAC takes a key of any length, so this cannot fail.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.expose()) else { return String::new() };
-    mac.update(token.expose());
-    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hmac_hex(secret, &[token.expose()]).unwrap_or_default()
+}
+
+/// `hex(HMAC-SHA256(key, parts))`. `None` without a key: everybody has that one.
+pub(super) fn hmac_hex(key: &Secret, parts: &[&[u8]]) -> Option<String> {
+    // HMAC takes a key of any length, so nothing else can fail.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).ok().filter(|_| !key.expose().is_empty())?;
+    parts.iter().for_each(|part| mac.update(part));
+    Some(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 #[cfg(test)]
@@ -76,6 +84,15 @@ mod tests {
             proof(&Secret::from("Jefe"), &Secret::from("what do ya want for nothing?")),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+    }
+
+    #[test]
+    fn a_key_is_still_good_where_the_provider_has_learnt_oauth_since() {
+        let key = Credential::new(Vec::new(), Kind::ApiKey(Secret::from("k")));
+        let oauth = super::super::oauth::OAuth::STANDARD;
+        let auth = AuthShape::OAuth2Refresh { oauth, header: "Authorization", prefix: "Bearer " };
+        let signature = sign(&Provider { auth, ..Provider::PLAIN }, &key, None).unwrap();
+        assert_eq!(signature.headers, [("Authorization".to_owned(), "Bearer k".to_owned())]);
     }
 
     #[test]
