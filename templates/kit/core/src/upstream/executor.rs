@@ -42,8 +42,10 @@ struct Errand<'a> {
     ctx: &'a TenantCtx,
     integration: &'a Arc<Mounted>,
     deadline_us: i64,
-    /// The list of targets is asked for while there is none yet.
-    without_target: Option<&'a str>,
+    /// The account of the connection, where it is not the only one there is.
+    account: Option<&'a str>,
+    /// Lists of targets are asked for while none is chosen yet.
+    untargeted: bool,
 }
 
 impl Executor {
@@ -61,7 +63,8 @@ impl Executor {
 
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
         let (ctx, integration) = (&call.0.tenant, &call.0.integration);
-        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
+        let (deadline_us, untargeted) = (call.0.deadline_us, draft.untargeted);
+        let errand = Errand { ctx, integration, deadline_us, account: None, untargeted };
         self.run(&errand, draft).await
     }
 
@@ -74,7 +77,7 @@ impl Executor {
     ) -> Result<Vec<Target>, ToolError> {
         let Some(targets) = &integration.provider.targets else { return Ok(Vec::new()) };
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
-        let errand = Errand { ctx, integration, deadline_us, without_target: Some(account) };
+        let errand = Errand { ctx, integration, deadline_us, account: Some(account), untargeted: true };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
         let list = serde_json::from_slice(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
@@ -84,7 +87,8 @@ impl Executor {
     /// What the requests of `call` are for.
     pub(crate) async fn target(&self, call: &Call) -> Result<String, ToolError> {
         let (ctx, integration) = (&call.0.tenant, &call.0.integration);
-        let errand = Errand { ctx, integration, deadline_us: call.0.deadline_us, without_target: None };
+        let deadline_us = call.0.deadline_us;
+        let errand = Errand { ctx, integration, deadline_us, account: None, untargeted: false };
         let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
         let held = self.choose(&rows, &errand)?;
         let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
@@ -99,12 +103,10 @@ impl Executor {
             let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
             let held = self.choose(&rows, errand)?;
             let mut credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
-            match errand.without_target {
-                Some(_) => credential.target = None,
-                None if integration.provider.targets.is_some() && credential.target.is_none() => {
-                    return Err(self.needs_target(ctx.tenant(), integration, &held.row));
-                }
-                None => {}
+            if errand.untargeted {
+                credential.target = None;
+            } else if integration.provider.targets.is_some() && credential.target.is_none() {
+                return Err(self.needs_target(ctx.tenant(), integration, &held.row));
             }
             let (shape, now) = (&integration.provider.auth, self.clock.wall_ms());
             match life::readiness(shape, &credential, held.row.version, now) {
@@ -238,10 +240,10 @@ impl Executor {
     /// The only connection there is, or an error: never a guess, never somebody else's.
     fn choose<'a>(&self, rows: &'a [Held], errand: &Errand<'_>) -> Result<&'a Held, ToolError> {
         let (tenant, integration) = (errand.ctx.tenant(), errand.integration);
-        let wanted = |held: &&Held| errand.without_target.is_none_or(|account| held.row.account == account);
+        let wanted = |held: &&Held| errand.account.is_none_or(|account| held.row.account == account);
         let usable = |held: &&Held| match held.row.state {
             ConnectionState::Active => true,
-            ConnectionState::NeedsTarget => errand.without_target.is_some(),
+            ConnectionState::NeedsTarget => errand.untargeted,
             ConnectionState::NeedsReconnect | ConnectionState::Misconfigured => false,
         };
         let found: Vec<&Held> = rows.iter().filter(wanted).collect();
