@@ -2,3 +2,6 @@
 
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
+
+#[path = "../../../templates/providers/google-ads/mod.rs"]
+pub mod google_ads;
