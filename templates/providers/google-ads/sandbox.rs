@@ -21,8 +21,11 @@ pub(super) const MANAGER: &str = "2345678901";
 /// Its client.
 pub(super) const OUTLET: &str = "3456789012";
 
-/// Customers that answer every query with an error: status, category, code, message, delay.
-const PROVOKED: [(&str, u16, &str, &str, &str, Option<&str>); 10] = [
+/// A customer, and its error: status, category, code, message, delay.
+type Provoked = (&'static str, u16, &'static str, &'static str, &'static str, Option<&'static str>);
+
+/// Customers that answer every query with an error.
+const PROVOKED: [Provoked; 10] = [
     (
         "9000000001",
         401,
