@@ -5,3 +5,6 @@ pub mod notion;
 
 #[path = "../../../templates/providers/google-ads/mod.rs"]
 pub mod google_ads;
+
+#[path = "../../../templates/providers/meta/mod.rs"]
+pub mod meta;
