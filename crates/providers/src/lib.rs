@@ -8,3 +8,9 @@ pub mod shopify;
 
 #[path = "../../../templates/providers/slack/mod.rs"]
 pub mod slack;
+
+#[path = "../../../templates/providers/google-ads/mod.rs"]
+pub mod google_ads;
+
+#[path = "../../../templates/providers/meta/mod.rs"]
+pub mod meta;

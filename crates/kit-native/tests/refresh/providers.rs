@@ -223,6 +223,11 @@ async fn me(call: Call, _: Anything) -> Answer {
     call.upstream().get("/v1/me").json().await
 }
 
+async fn choices(call: Call, _: Anything) -> Answer {
+    let list: Value = call.upstream().get("/v2/profiles").without_target().json().await?;
+    Ok(Map::from_iter([("list".to_owned(), list)]))
+}
+
 async fn write(call: Call, _: Anything) -> Answer {
     call.upstream().post("/v1/write").body(&json!({"x": 1})).json().await
 }
@@ -238,6 +243,7 @@ pub fn app() -> App {
         .fold(App::new("acme", "1.2.3"), |app, (name, provider)| {
             let tools = Tools::new()
                 .read("me", "Who the credential belongs to.", me)
+                .read("choices", "What the credential can be for.", choices)
                 .write("write", "Write something.", write)
                 .read("search", "Search by POST.", search);
             app.integration(name, Integration::new(provider).tools(tools))

@@ -245,6 +245,21 @@ async fn criterion_20_a_connection_without_a_profile_is_not_active_and_choosing_
     assert_eq!(world.net.counts().0, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_for_no_target_works_before_one_is_chosen_and_names_none_after() {
+    let (world, one) = World::with_one().await;
+    one.kit.operator.tenant_add("a").await.unwrap();
+    let secret = Secret::from(crate::world::pair("a", 3_600).as_str());
+    let new = NewConnection { site: Some("eu"), ..NewConnection::new("a", "lwa", secret) };
+    one.tenant_with_pair("b", "key", 3_600).await;
+    one.kit.operator.connection_set(new).await.unwrap();
+    let a = one.local("a").await;
+    let before = one.raw(&a, "lwa_choices").await.unwrap();
+    one.kit.operator.connection_target("a", "lwa", "default", "22").await.unwrap();
+    assert_eq!(one.raw(&a, "lwa_choices").await.unwrap(), before);
+    assert!(world.net.seen(Place::Api).iter().all(|seen| seen.profile.is_none()));
+}
+
 /// There is no argument, header or setting by which a request could name another tenant's profile: it is sealed in the
 /// same record as the tokens. The test counts what left the process.
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ pub use crate::upstream::token_server::{
 };
 pub use crate::upstream::{Outcome, classify_status};
 pub use schemars::JsonSchema;
+pub use serde::de::IgnoredAny;
 pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Value, json};
 pub use std::time::Duration;

@@ -44,13 +44,13 @@ struct Errand<'a> {
     deadline_us: i64,
     /// Which of several connections.
     account: Option<&'a str>,
-    /// The list of targets is asked for while there is none yet.
-    without_target: bool,
+    /// Lists of targets are asked for while none is chosen yet.
+    untargeted: bool,
 }
 
 fn errand(call: &Call) -> Errand<'_> {
     let (ctx, integration, account) = (&call.0.tenant, &call.0.integration, call.0.account.as_deref());
-    Errand { ctx, integration, deadline_us: call.0.deadline_us, account, without_target: false }
+    Errand { ctx, integration, deadline_us: call.0.deadline_us, account, untargeted: false }
 }
 
 impl Executor {
@@ -67,7 +67,8 @@ impl Executor {
     }
 
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
-        self.run(&errand(call), draft).await
+        let untargeted = draft.untargeted;
+        self.run(&Errand { untargeted, ..errand(call) }, draft).await
     }
 
     /// What requests of the connection (`ctx`, `integration`, `account`) can be for. Empty where nothing is chosen.
@@ -79,7 +80,7 @@ impl Executor {
     ) -> Result<Vec<Target>, ToolError> {
         let Some(targets) = &integration.provider.targets else { return Ok(Vec::new()) };
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
-        let errand = Errand { ctx, integration, deadline_us, account: Some(account), without_target: true };
+        let errand = Errand { ctx, integration, deadline_us, account: Some(account), untargeted: true };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
         let list = serde_json::from_slice(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
@@ -104,7 +105,7 @@ impl Executor {
             let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
             let held = self.choose(&rows, errand)?;
             let mut credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
-            if errand.without_target {
+            if errand.untargeted {
                 credential.target = None;
             } else if integration.provider.targets.is_some() && credential.target.is_none() {
                 return Err(self.needs_target(ctx.tenant(), integration, &held.row));
@@ -259,7 +260,7 @@ impl Executor {
         };
         match held.row.state {
             ConnectionState::Active => Ok(held),
-            ConnectionState::NeedsTarget if errand.without_target => Ok(held),
+            ConnectionState::NeedsTarget if errand.untargeted => Ok(held),
             ConnectionState::NeedsTarget => Err(self.needs_target(tenant, integration, &held.row)),
             ConnectionState::Misconfigured => {
                 Err(self.wrong_app(integration, "the authorization server refuses the app's id or secret"))

@@ -56,6 +56,7 @@ pub(crate) struct Draft {
     pub(crate) query: Query,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    pub(crate) untargeted: bool,
     safe: bool,
 }
 
@@ -79,7 +80,8 @@ impl Draft {
     fn new(method: Method, path: &str) -> Self {
         let (path, none) = (path.to_owned(), Vec::new);
         let query = Query::Pairs(Vec::new());
-        Self { method, path, segments: none(), query, headers: Vec::new(), body: Vec::new(), safe: false }
+        let (headers, body) = (Vec::new(), Vec::new());
+        Self { method, path, segments: none(), query, headers, body, untargeted: false, safe: false }
     }
 
     /// `GET path`.
@@ -180,6 +182,13 @@ impl Request {
     /// Says that this request only reads, whatever its method, so that it may be sent once more when its connection breaks.
     pub fn safe(mut self) -> Self {
         self.draft.safe = true;
+        self
+    }
+
+    /// Says that this request is for no target in particular, such as the list of them: it names none, and works before one
+    /// is chosen.
+    pub fn without_target(mut self) -> Self {
+        self.draft.untargeted = true;
         self
     }
 

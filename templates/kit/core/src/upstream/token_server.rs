@@ -61,7 +61,8 @@ struct State {
 
 /// What came of one consent or one first refresh token.
 struct Family {
-    access: String,
+    /// Access tokens that are good: the newest, and where refresh tokens stay good all that were given.
+    access: Vec<String>,
     refresh: String,
     used: Vec<String>,
 }
@@ -156,7 +157,8 @@ impl TokenServer {
 
     /// Whether `access` is a token that this server gave and has not replaced.
     pub fn knows(&self, access: &str) -> bool {
-        access == FIRST_ACCESS_TOKEN || self.state().families.iter().any(|family| family.access == access)
+        let given = |family: &Family| family.access.iter().any(|one| one == access);
+        access == FIRST_ACCESS_TOKEN || self.state().families.iter().any(given)
     }
 
     /// Ends every access token, as time does. Refresh tokens stay good.
@@ -169,8 +171,24 @@ impl TokenServer {
         let mut state = self.state();
         for family in std::mem::take(&mut state.families) {
             let used = family.used.into_iter().chain([family.refresh]).collect();
-            state.families.push(Family { access: String::new(), refresh: String::new(), used });
+            state.families.push(Family { access: Vec::new(), refresh: String::new(), used });
         }
+    }
+
+    /// Answers a request to revoke a token (RFC 7009): the consent that an access or refresh token came of is over. A token
+    /// that is not known is no error (§2.2).
+    pub fn revoke(&self, request: &HttpRequest) -> HttpResponse {
+        let params = params(request);
+        let Some(token) = params.get("token") else { return (self.refusal)(400, "invalid_request") };
+        let mut state = self.state();
+        for family in &mut state.families {
+            if family.refresh == *token || family.access.contains(token) {
+                family.access.clear();
+                let refresh = std::mem::take(&mut family.refresh);
+                family.used.push(refresh);
+            }
+        }
+        HttpResponse::json(200, &json!({}))
     }
 
     /// The consent page, and what its buttons do. `GET` with the parameters of RFC 6749 §4.1.1; with `decision` it sends the
@@ -247,7 +265,7 @@ impl TokenServer {
         }
         let (access, refresh) = state.next();
         let given = (self.refresh != RefreshUse::Never).then(|| refresh.clone());
-        state.families.push(Family { access: access.clone(), refresh, used: Vec::new() });
+        state.families.push(Family { access: vec![access.clone()], refresh, used: Vec::new() });
         Some((access, given, code.scopes))
     }
 
@@ -273,14 +291,15 @@ impl TokenServer {
                 let old = std::mem::replace(&mut family.refresh, kept);
                 if rotated {
                     family.used.push(old);
+                    family.access.clear();
                 }
-                family.access.clone_from(&access);
+                family.access.push(access.clone());
             }
             None => {
                 // Every tenant's first token is the same text, so that one alone may come again.
                 let used =
                     if presented == FIRST_REFRESH_TOKEN || !rotated { Vec::new() } else { vec![presented.to_owned()] };
-                state.families.push(Family { access: access.clone(), refresh: kept, used });
+                state.families.push(Family { access: vec![access.clone()], refresh: kept, used });
             }
         }
         Some((access, rotated.then_some(refresh), None))
@@ -345,11 +364,8 @@ fn params(request: &HttpRequest) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    fn refresh(server: &TokenServer, token: &str) -> Value {
-        let body = format!(
-            "grant_type=refresh_token&refresh_token={token}&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}"
-        );
-        let request = HttpRequest {
+    fn form(body: String) -> HttpRequest {
+        HttpRequest {
             integration: "a".into(),
             method: Method::Post,
             url: url::Url::parse("https://auth.test/token").unwrap(),
@@ -357,8 +373,14 @@ mod tests {
             body: body.into_bytes(),
             timeout: std::time::Duration::from_secs(1),
             max_response_bytes: 1,
-        };
-        serde_json::from_slice(&server.handle(&request).body).unwrap()
+        }
+    }
+
+    fn refresh(server: &TokenServer, token: &str) -> Value {
+        let body = format!(
+            "grant_type=refresh_token&refresh_token={token}&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}"
+        );
+        serde_json::from_slice(&server.handle(&form(body)).body).unwrap()
     }
 
     #[test]
@@ -378,5 +400,23 @@ mod tests {
         assert!(server.knows(access));
         assert_eq!(refresh(&server, one["refresh_token"].as_str().unwrap()), json!({"error": "invalid_grant"}));
         assert!(!server.knows(access));
+    }
+    #[test]
+    fn where_refresh_tokens_stay_good_so_do_the_access_tokens_before() {
+        let server = TokenServer::new(60).refresh_tokens(RefreshUse::Kept);
+        let [one, two] = [0, 1].map(|_| refresh(&server, FIRST_REFRESH_TOKEN));
+        assert_eq!((one.get("refresh_token"), two.get("refresh_token")), (None, None));
+        assert!([one, two].iter().all(|answer| server.knows(answer["access_token"].as_str().unwrap())));
+    }
+
+    #[test]
+    fn a_revoked_token_ends_what_came_of_its_consent() {
+        let server = TokenServer::new(60);
+        let given = refresh(&server, FIRST_REFRESH_TOKEN);
+        let (access, newest) = (given["access_token"].as_str().unwrap(), given["refresh_token"].as_str().unwrap());
+        assert_eq!(server.revoke(&form(format!("token={newest}"))).status, 200);
+        assert!(!server.knows(access));
+        assert_eq!(refresh(&server, newest), json!({"error": "invalid_grant"}));
+        assert_eq!(server.revoke(&form("token=unknown".into())).status, 200);
     }
 }

@@ -1,0 +1,94 @@
+//! Meta's Graph and Marketing API as data (<https://developers.facebook.com/docs/marketing-api>).
+
+use kit::prelude::*;
+
+/// Path of the ad accounts that the system user may see, and what is asked of each.
+pub(super) const AD_ACCOUNTS: &str = "/me/adaccounts";
+pub(super) const AD_ACCOUNT_FIELDS: &str = "id,name,account_status,currency";
+
+pub(super) const PROVIDER: Provider = Provider {
+    id: "meta",
+    title: "Meta",
+    base_url: "https://graph.facebook.com/v26.0",
+    auth: AuthShape::SystemUser(SystemUser {
+        // In a header, so that no URL holds it.
+        header: "Authorization",
+        prefix: "Bearer ",
+        proof_param: Some("appsecret_proof"),
+        // Only while the old one is good; a token that never ends is never exchanged.
+        exchange: Some(Exchange {
+            url: "https://graph.facebook.com/v26.0/oauth/access_token",
+            token_param: "fb_exchange_token",
+            params: &[("grant_type", "fb_exchange_token"), ("set_token_expires_in_60_days", "true")],
+            refresh_before: Duration::from_secs(10 * 86_400),
+        }),
+    }),
+    targets: Some(Targets {
+        noun: "ad account",
+        // It stands in the path.
+        header: None,
+        path: AD_ACCOUNTS,
+        query: &[("fields", AD_ACCOUNT_FIELDS), ("limit", "200")],
+        discover,
+    }),
+    // Meta has named no end yet. The Marketing API ends its versions long before the Graph API does.
+    version: Some(ApiVersion { name: "v26.0", ends: None }),
+    // How long to wait stands in a usage header.
+    throttle: Throttle::Silent,
+    classify,
+    ..Provider::PLAIN
+};
+
+/// Reads `{"data": [{"id": "act_1", "name": "…", "currency": "EUR"}]}`.
+fn discover(list: &Value) -> Vec<Target> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let target = |account: &Value| {
+        let label = format!("{} ({})", text(&account["name"]), text(&account["currency"]));
+        Target { id: text(&account["id"]), label }
+    };
+    list["data"].as_array().into_iter().flatten().map(target).collect()
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    error: Option<GraphError>,
+}
+
+#[derive(Deserialize)]
+struct GraphError {
+    code: i64,
+    error_subcode: Option<i64>,
+    #[serde(default)]
+    is_transient: bool,
+}
+
+/// The code decides, never the status: nearly every no of Meta's is a 400, that of a dead token too.
+fn classify(response: &HttpResponse) -> Outcome {
+    let failure: Option<Failure> = serde_json::from_slice(&response.body).ok();
+    let Some(GraphError { code, error_subcode, is_transient }) = failure.and_then(|failure| failure.error) else {
+        return match classify_status(response) {
+            // Whatever stands between us and Meta cannot know that a token is dead.
+            Outcome::AuthExpired => Outcome::Invalid,
+            plain => plain,
+        };
+    };
+    match code {
+        102 | 190 => Outcome::AuthDead,
+        4 | 17 | 32 | 341 | 613 | 80_000..=80_014 => Outcome::Throttled { retry_after_ms: regain_ms(response) },
+        10 | 200..=299 => Outcome::Forbidden,
+        1 | 2 | 368 => Outcome::Transient,
+        _ if is_transient => Outcome::Transient,
+        // The object is not there, or not for this token; Meta does not tell the two apart.
+        100 if error_subcode == Some(33) => Outcome::NotFound,
+        _ => Outcome::Invalid,
+    }
+}
+
+/// The longest `estimated_time_to_regain_access`, which is in minutes, of
+/// `{"<account>": [{"type": "ads_insights", "estimated_time_to_regain_access": 5, …}]}`.
+fn regain_ms(response: &HttpResponse) -> Option<i64> {
+    let usage: Value = serde_json::from_str(response.header("x-business-use-case-usage")?).ok()?;
+    let uses = usage.as_object()?.values().filter_map(Value::as_array).flatten();
+    let minutes = uses.filter_map(|one| one["estimated_time_to_regain_access"].as_i64()).max()?;
+    (minutes > 0).then(|| minutes.saturating_mul(60_000))
+}
