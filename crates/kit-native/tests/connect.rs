@@ -13,7 +13,6 @@ use kit::connect::web::{Asked, Reply};
 use kit::error::ToolError;
 use kit::inbound::TenantCtx;
 use kit::pipeline::{Caller, Failure};
-use kit::ports::HttpSend as _;
 use kit::prelude::*;
 use kit::store::connections::ConnectionState;
 use kit_native::testing::TestKit;
@@ -263,16 +262,7 @@ impl Browser {
         let mut url = Url::parse(&format!("http://localhost/{path}")).unwrap();
         url.set_query(page.query());
         url.query_pairs_mut().append_pair("decision", decision);
-        let request = HttpRequest {
-            integration,
-            method: Method::Get,
-            url,
-            headers: Vec::new(),
-            body: Vec::new(),
-            timeout: Duration::from_secs(1),
-            max_response_bytes: 1 << 16,
-        };
-        let reply = self.kit.sandboxes.as_ref().unwrap().send(request).await.unwrap();
+        let reply = self.kit.sandboxes.as_ref().unwrap().visit(&integration, url).unwrap();
         let location = reply.headers.iter().find(|(name, _)| name == "Location").unwrap();
         assert!(location.1.starts_with("https://mcp.test/connect/callback?"), "{}", location.1);
         location.1.parse().unwrap()

@@ -6,7 +6,7 @@ use kit::operator::NewConnection;
 use kit::ports::HttpSend;
 use kit::prelude::*;
 use kit::tenant::Account;
-use kit::upstream::connect::{Callback, ConnectError};
+use kit::connect::ConnectError;
 use kit_native::testing::TestKit;
 
 use super::sandbox::SHOP;
@@ -105,25 +105,8 @@ async fn without_the_owners_app_the_operator_is_told_the_command() {
 
 /// A consent as a person gives it, with the button `decision`, up to the stored connection.
 async fn consent(kit: &TestKit, tenant: &str, decision: &str) -> Result<(), ConnectError> {
-    let ctx = kit.bare_tenant(tenant).await;
-    let (account, back) = (Account::parse("default").unwrap(), "https://mcp.test/callback");
-    let begun = kit.kit.connector.begin(&ctx, "g", &account, None, back, "cookie").await.unwrap();
-    let mut url = begun.authorize_url;
-    url.query_pairs_mut().append_pair("decision", decision);
-    let click = HttpRequest {
-        integration: "g".into(),
-        method: Method::Get,
-        url: url.clone(),
-        headers: Vec::new(),
-        body: Vec::new(),
-        timeout: Duration::from_secs(1),
-        max_response_bytes: 1 << 16,
-    };
-    let sent_back = kit.kit.sandboxes.as_ref().unwrap().send(click).await.unwrap();
-    let location = url.join(sent_back.header("location").unwrap()).unwrap();
-    let code = location.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
-    let state = begun.state.expose_str().unwrap();
-    kit.kit.connector.finish(&Callback { state, code: code.as_deref(), browser: "cookie" }).await
+    let tenant = kit.bare_tenant(tenant).await;
+    kit.consent(&tenant, "g", None, decision).await.map(drop)
 }
 
 #[tokio::test]

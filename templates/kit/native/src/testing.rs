@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use kit::App;
 use kit::boot::Kit;
+use kit::connect::{Callback, ConnectError, Finished, Start};
 use kit::error::ToolError;
 use kit::inbound::TenantCtx;
 use kit::pipeline::{Caller, Failure};
-use kit::ports::{Clock, HttpRequest, HttpSend as _, Method};
+use kit::ports::Clock;
 use kit::tenant::Account;
-use kit::upstream::connect::{Callback, ConnectError};
+
 use serde_json::Value;
 use url::Url;
 
@@ -119,19 +120,16 @@ impl TestKit {
         integration: &str,
         site: Option<&str>,
         decision: &str,
-    ) -> Result<(), ConnectError> {
-        let (account, back) = (Account::parse("default").expect("a good name"), "https://mcp.test/callback");
-        let begun = self.kit.connector.begin(tenant, integration, &account, site, back, "cookie").await?;
-        let mut url = begun.authorize_url;
+    ) -> Result<Finished, ConnectError> {
+        let (account, redirect_uri) = (Account::parse("default").expect("a good name"), "https://mcp.test/callback");
+        let start = Start { integration, account: &account, site, redirect_uri, browser: "cookie", link: None };
+        let mut url = self.kit.connector.begin(tenant, &start).await?.authorize_url;
         url.query_pairs_mut().append_pair("decision", decision);
-        let (timeout, max_response_bytes) = (std::time::Duration::from_secs(1), 1 << 20);
-        let (integration, method, headers, body) = (integration.to_owned(), Method::Get, Vec::new(), Vec::new());
-        let request = HttpRequest { integration, method, url, headers, body, timeout, max_response_bytes };
-        let page = self.kit.sandboxes.as_ref().expect("sandboxes").send(request).await.expect("a page of consent");
+        let sandboxes = self.kit.sandboxes.as_ref().expect("sandboxes");
+        let page = sandboxes.visit(integration, url).expect("a page of consent");
         let back = page.header("location").and_then(|to| Url::parse(to).ok()).expect("the browser is sent back");
-        let param = |name: &str| back.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-        let (state, code) = (param("state").unwrap_or_default(), param("code"));
-        self.kit.connector.finish(&Callback { state: &state, code: code.as_deref(), browser: "cookie" }).await
+        let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+        self.kit.connector.finish(&Callback { query: &query, browser: "cookie" }).await
     }
 
     /// Calls a tool as `tenant` and returns its structured answer.

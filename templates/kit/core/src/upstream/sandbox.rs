@@ -3,9 +3,12 @@
 //! puts all of them behind the [`HttpSend`] port: no socket, and no hole in the egress guard.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use url::Url;
 
 use super::token_server::TokenServer;
-use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, SendError};
+use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendError};
 use crate::registry::Registry;
 use crate::secret::Secret;
 
@@ -55,6 +58,20 @@ impl Sandboxes {
     /// The authorization server of one of them.
     pub fn tokens(&self, integration: &str) -> Option<&TokenServer> {
         self.0.get(integration)?.tokens()
+    }
+
+    /// What a browser sees at `url` of one of them.
+    pub fn visit(&self, integration: &str, url: Url) -> Option<HttpResponse> {
+        let request = HttpRequest {
+            integration: integration.to_owned(),
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            body: Vec::new(),
+            timeout: Duration::from_secs(1),
+            max_response_bytes: 1 << 20,
+        };
+        Some(self.0.get(integration)?.handle(&request))
     }
 
     /// Instance names with what a connection to each is made from.
