@@ -14,7 +14,7 @@ use url::Url;
 use super::life::{self, Readiness};
 use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
-use super::request::{Draft, Wire};
+use super::request::{Draft, Wire, set_header};
 use super::{Outcome, sign};
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
@@ -190,10 +190,12 @@ impl Executor {
         if let Some((name, value)) = &signature.query {
             url.query_pairs_mut().append_pair(name, value);
         }
+        // A tool may say otherwise than the provider's data, and neither of the two than the signature.
         let mut headers = Vec::with_capacity(provider.headers.len() + written.len() + signature.headers.len());
         headers.extend(provider.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        headers.extend(written);
-        headers.extend(signature.headers);
+        for (name, value) in written.into_iter().chain(signature.headers) {
+            set_header(&mut headers, name, value);
+        }
         let left = errand.deadline_us.saturating_sub(self.clock.monotonic_us()).max(1);
         Ok(HttpRequest {
             integration: integration.instance.clone(),
