@@ -15,7 +15,7 @@ use super::life::{self, Readiness};
 use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
 use super::request::{Draft, Wire, set_header};
-use super::{Outcome, sign};
+use super::{Outcome, exact, sign};
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
 use crate::inbound::TenantCtx;
@@ -76,7 +76,7 @@ impl Executor {
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
         let errand = Errand { ctx, integration, deadline_us, without_target: Some(account) };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
-        let list = serde_json::from_slice(&response.body)
+        let list = exact::parse(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
         Ok((targets.discover)(&list))
     }

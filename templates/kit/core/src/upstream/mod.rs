@@ -5,6 +5,7 @@
 //! [`refresh`] renews it if not → [`sign`] puts it on the request → send → what does the answer mean → at most once more.
 
 pub mod connect;
+mod exact;
 pub mod executor;
 pub(crate) mod lease;
 pub(crate) mod life;
