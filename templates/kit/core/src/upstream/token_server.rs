@@ -37,6 +37,9 @@ pub enum RefreshUse {
     Rotated,
     /// The answer has none, and it stays good.
     Kept,
+    /// The answer has it again, and its end stays where the consent has put it. This server has no clock: each use counts
+    /// for the life of one access token.
+    Repeated,
     /// There are none: access tokens do not end.
     Never,
 }
@@ -56,6 +59,8 @@ pub struct TokenServer {
 struct State {
     families: Vec<Family>,
     codes: HashMap<String, Code>,
+    /// How often a refresh token was used that comes back.
+    uses: HashMap<String, i64>,
     issued: u64,
 }
 
@@ -134,7 +139,7 @@ impl TokenServer {
     pub fn seed(&self) -> Seed {
         let app = Some((CLIENT_ID, Secret::from(CLIENT_SECRET)));
         let secret = match self.refresh {
-            RefreshUse::Rotated | RefreshUse::Kept => FIRST_REFRESH_TOKEN.to_owned(),
+            RefreshUse::Rotated | RefreshUse::Kept | RefreshUse::Repeated => FIRST_REFRESH_TOKEN.to_owned(),
             RefreshUse::Never => json!({"access_token": FIRST_ACCESS_TOKEN}).to_string(),
         };
         Seed { secret: Secret::new(secret.into_bytes()), app, site: None, target: None }
@@ -211,8 +216,9 @@ impl TokenServer {
             answer.insert("expires_in".into(), seconds.into());
         }
         if let Some(refresh) = refresh {
+            let left = self.refresh_left_s(&refresh);
             answer.insert("refresh_token".into(), refresh.into());
-            answer.extend(self.refresh_expires_in_s.map(|s| ("refresh_token_expires_in".to_owned(), s.into())));
+            answer.extend(left.map(|seconds| ("refresh_token_expires_in".to_owned(), seconds.into())));
         }
         let scopes = scopes.unwrap_or_else(|| self.scopes.0.to_owned());
         if !scopes.is_empty() {
@@ -253,28 +259,48 @@ impl TokenServer {
             family.used.push(refresh);
             return None;
         }
+        if self.refresh == RefreshUse::Repeated {
+            *state.uses.entry(presented.to_owned()).or_default() += 1;
+            if self.left_s(&state, presented).is_some_and(|seconds| seconds <= 0) {
+                return None;
+            }
+        }
         // Numbers go on behind those of an earlier process, so that no token is given twice.
         let earlier: u64 = presented.strip_prefix(REFRESH_PREFIX)?.parse().unwrap_or_default();
         state.issued = state.issued.max(earlier);
         let (access, refresh) = state.next();
         let rotated = self.refresh == RefreshUse::Rotated;
-        let kept = if rotated { refresh.clone() } else { presented.to_owned() };
-        match state.families.iter_mut().find(|family| family.refresh == presented) {
+        // A token that stays good has given others before, also to other tenants, and those stay good as well.
+        match state.families.iter_mut().find(|family| rotated && family.refresh == presented) {
             Some(family) => {
-                let old = std::mem::replace(&mut family.refresh, kept);
-                if rotated {
-                    family.used.push(old);
-                }
+                let old = std::mem::replace(&mut family.refresh, refresh.clone());
+                family.used.push(old);
                 family.access.clone_from(&access);
             }
             None => {
                 // Every tenant's first token is the same text, so that one alone may come again.
                 let used =
                     if presented == FIRST_REFRESH_TOKEN || !rotated { Vec::new() } else { vec![presented.to_owned()] };
+                let kept = if rotated { refresh.clone() } else { presented.to_owned() };
                 state.families.push(Family { access: access.clone(), refresh: kept, used });
             }
         }
-        Some((access, rotated.then_some(refresh), None))
+        let given = match self.refresh {
+            RefreshUse::Rotated => Some(refresh),
+            RefreshUse::Repeated => Some(presented.to_owned()),
+            RefreshUse::Kept | RefreshUse::Never => None,
+        };
+        Some((access, given, None))
+    }
+
+    /// How long `refresh` still lives, where this server says so.
+    fn refresh_left_s(&self, refresh: &str) -> Option<i64> {
+        self.left_s(&self.state(), refresh)
+    }
+
+    fn left_s(&self, state: &State, refresh: &str) -> Option<i64> {
+        let uses = state.uses.get(refresh).copied().unwrap_or_default();
+        Some(self.refresh_expires_in_s? - uses * self.expires_in_s.unwrap_or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -357,6 +383,19 @@ mod tests {
         let next = refresh(&server, "sandbox-refresh-7");
         assert_eq!(next["refresh_token"], "sandbox-refresh-8");
         assert_eq!(refresh(&server, "sandbox-refresh-7"), json!({"error": "invalid_grant"}));
+    }
+
+    #[test]
+    fn a_refresh_token_that_comes_back_ends_where_it_would_have_ended() {
+        let server = TokenServer::new(60).refresh_tokens(RefreshUse::Repeated).refresh_life(150);
+        for left in [90, 30] {
+            let next = refresh(&server, FIRST_REFRESH_TOKEN);
+            assert_eq!(
+                (&next["refresh_token"], &next["refresh_token_expires_in"]),
+                (&FIRST_REFRESH_TOKEN.into(), &left.into())
+            );
+        }
+        assert_eq!(refresh(&server, FIRST_REFRESH_TOKEN), json!({"error": "invalid_grant"}));
     }
 
     #[test]
