@@ -158,6 +158,7 @@ impl Executor {
                     self.mark_dead(ctx, &held.row, "the provider refused the credential").await;
                     return Err(self.reconnect(ctx.tenant(), integration, &held.row));
                 }
+                (Outcome::VersionEnded, _) => return Err(self.version_ended(integration)),
                 (outcome, _) => return Err(refusal(outcome, title, response.status)),
             }
         }
@@ -327,6 +328,16 @@ impl Executor {
             .fact("integration", integration.instance.as_str())
     }
 
+    fn version_ended(&self, integration: &Mounted) -> ToolError {
+        let (instance, title) = (integration.instance.as_str(), integration.provider.title);
+        let name = integration.provider.version.map(|version| format!(" {}", version.name)).unwrap_or_default();
+        ToolError::new(ErrorKind::Misconfigured, format!("{title} has ended version{name} of its API"))
+            .hint(format!(
+                "the owner raises the version in the files of the integration `{instance}` and deploys again"
+            ))
+            .fact("integration", instance)
+    }
+
     fn set_command(&self, tenant: &TenantId, instance: &str, account: &str) -> String {
         let account = account_flag(account);
         format!("the operator runs `{} connection set {instance} --tenant {tenant}{account}`", self.server)
@@ -381,7 +392,7 @@ fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
             retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
         }
         Outcome::Invalid => ToolError::upstream(format!("{title} refused the request with status {status}")),
-        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead => {
+        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead | Outcome::VersionEnded => {
             ToolError::upstream(format!("{title} failed with status {status}"))
         }
     }

@@ -37,6 +37,9 @@ pub enum Outcome {
     NotFound,
     /// The request itself is wrong.
     Invalid,
+    /// The provider has ended the version of its API that the tools speak. Nothing in the request or the connection is to
+    /// blame; only the owner can mend it.
+    VersionEnded,
     /// Too many requests; come back after this many milliseconds, if the provider says so.
     Throttled {
         /// Milliseconds to wait.
