@@ -12,6 +12,7 @@ pub mod app;
 pub mod boot;
 pub mod cache;
 pub mod call;
+pub mod day;
 pub mod error;
 mod flight;
 mod guard;
