@@ -1,4 +1,7 @@
 //! The providers of the catalogue, from the very files that projects get.
 
+#[path = "../../../templates/providers/linkedin/mod.rs"]
+pub mod linkedin;
+
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
