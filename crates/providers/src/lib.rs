@@ -1,5 +1,8 @@
 //! The providers of the catalogue, from the very files that projects get.
 
+#[path = "../../../templates/providers/amazon-ads/mod.rs"]
+pub mod amazon_ads;
+
 #[path = "../../../templates/providers/linkedin/mod.rs"]
 pub mod linkedin;
 
