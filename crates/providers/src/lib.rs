@@ -3,6 +3,9 @@
 #[path = "../../../templates/providers/amazon-ads/mod.rs"]
 pub mod amazon_ads;
 
+#[path = "../../../templates/providers/amazon-attribution/mod.rs"]
+pub mod amazon_attribution;
+
 #[path = "../../../templates/providers/linkedin/mod.rs"]
 pub mod linkedin;
 
