@@ -11,3 +11,6 @@ pub mod linkedin;
 
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
+
+#[path = "../../../templates/providers/supermetrics/mod.rs"]
+pub mod supermetrics;
