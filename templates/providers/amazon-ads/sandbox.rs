@@ -189,7 +189,7 @@ fn campaigns_v1(request: &HttpRequest) -> Result<HttpResponse, HttpResponse> {
 }
 
 fn campaign(number: u64) -> Value {
-    let (state, targeting) = if number % 4 == 0 { ("PAUSED", "MANUAL") } else { ("ENABLED", "AUTO") };
+    let (state, targeting) = if number.is_multiple_of(4) { ("PAUSED", "MANUAL") } else { ("ENABLED", "AUTO") };
     json!({"campaignId": (281_474_976_710_000 + number).to_string(), "name": format!("Rye bread {number}"), "state": state,
            "targetingType": targeting, "budget": {"budgetType": "DAILY", "budget": 10.5}, "startDate": "2026-10-01"})
 }

@@ -10,6 +10,7 @@
 
 mod provider;
 mod sandbox;
+mod sandbox_reports;
 #[cfg(test)]
 mod tests;
 mod tools;

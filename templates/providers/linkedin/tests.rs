@@ -6,7 +6,7 @@ use kit::operator::NewConnection;
 use kit::prelude::*;
 use kit_native::testing::TestKit;
 
-use super::sandbox::{BROKEN, ENDED, REFUSED, REVOKED, THROTTLED};
+use super::sandbox_reports::{BROKEN, ENDED, REFUSED, REVOKED, THROTTLED};
 
 /// The tests name their own instance, so they hold under any name in `integrations/mod.rs`.
 async fn test_kit() -> TestKit {

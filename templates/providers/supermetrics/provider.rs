@@ -1,4 +1,4 @@
-//! The Supermetrics API as data (<https://docs.supermetrics.com/apidocs>).
+//! The Supermetrics API as data (<https://docs.supermetrics.com>).
 
 use kit::prelude::*;
 
