@@ -132,6 +132,7 @@ impl Executor {
             let request = self.request(errand, &draft, &credential).await?;
             let used = credential.bearer().map(fingerprint);
             let renewable = credential.tokens().is_some_and(|tokens| tokens.refresh.is_some());
+            let settling_ms = life::settling_ms(shape, &credential, self.clock.wall_ms());
             drop(credential);
             let response = match self.send.send(request).await {
                 Ok(response) => response,
@@ -146,6 +147,10 @@ impl Executor {
             };
             match (integration.provider.outcome(&response, self.clock.wall_ms()), used) {
                 (Outcome::Ok, _) => return Ok(response),
+                (Outcome::AuthExpired, _) if let Some(ms) = settling_ms => {
+                    let message = format!("{title} does not know this connection's new token yet");
+                    return Err(ToolError::unavailable(message).fact("retry_after_ms", ms));
+                }
                 (Outcome::AuthExpired, Some(print)) if renewable && !refreshed && !resent => {
                     (refreshed, resent) = (true, true);
                     self.refresh(errand, &held.row, Cause::Rejected(print)).await?;
