@@ -23,6 +23,8 @@ pub(super) const PROVIDER: Provider = Provider {
             // Access tokens live for 60 days.
             refresh_before: Duration::from_secs(7 * 86_400),
             refresh_life: RefreshLife::Absolute,
+            // LinkedIn calls tokens revoked (65601) for some seconds after it has issued them.
+            settles_in: Duration::from_secs(60),
             ..OAuth::STANDARD
         },
         version: VERSION,
@@ -37,8 +39,8 @@ pub(super) const PROVIDER: Provider = Provider {
 /// LinkedIn uses status codes as the standard has them, but for 426, which is not about the protocol: the version has
 /// ended. `Invalid` would blame the model's arguments and a dead credential the tenant, and neither can mend it.
 ///
-/// A 401 is 65600 (not a token), 65601 (revoked) or 65602 (ended). All three are `AuthExpired`, also 65601: LinkedIn says
-/// it for some seconds of tokens that it has just issued, and where it is true the refresh that follows finds out.
+/// A 401 is 65600 (not a token), 65601 (revoked) or 65602 (ended). All three are `AuthExpired`, also 65601: where it is
+/// true, the refresh that follows finds out.
 fn classify(response: &HttpResponse) -> Outcome {
     match response.status {
         426 => Outcome::VersionEnded,

@@ -134,12 +134,30 @@ async fn a_version_that_has_ended_is_the_owners_to_mend() {
 }
 
 #[tokio::test]
-async fn a_token_that_linkedin_calls_revoked_while_it_is_good_does_not_end_the_connection() {
+async fn a_new_token_that_linkedin_calls_revoked_is_given_time() {
     let kit = test_kit().await;
     let tenant = kit.tenant("acme").await;
-    let error = kit.call(&tenant, "l_analytics", october(REVOKED)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Upstream);
+    for _ in 0..2 {
+        let error = kit.call(&tenant, "l_analytics", october(REVOKED)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        // Past the time that is given, a refresh shows that the consent is good, and the next token is new again.
+        kit.clock.advance_ms(61_000);
+    }
     assert!(kit.call(&tenant, "l_ad_accounts", json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn without_a_refresh_token_a_revoked_token_asks_for_a_person_once_it_is_not_new() {
+    let kit = test_kit().await;
+    let tenant = kit.tenant("acme").await;
+    let kept = json!({"access_token": FIRST_ACCESS_TOKEN, "expires_in": 5_184_000}).to_string();
+    let kept = NewConnection::new("acme", "l", Secret::from(kept.as_str()));
+    kit.kit.operator.connection_set(kept).await.unwrap();
+    for kind in [ErrorKind::Unavailable, ErrorKind::ReconnectRequired] {
+        let error = kit.call(&tenant, "l_analytics", october(REVOKED)).await.unwrap_err();
+        assert_eq!(error.kind(), kind);
+        kit.clock.advance_ms(61_000);
+    }
 }
 
 #[tokio::test]
