@@ -1,5 +1,14 @@
 //! The providers of the catalogue, from the very files that projects get.
 
+#[path = "../../../templates/providers/amazon-ads/mod.rs"]
+pub mod amazon_ads;
+
+#[path = "../../../templates/providers/amazon-attribution/mod.rs"]
+pub mod amazon_attribution;
+
+#[path = "../../../templates/providers/linkedin/mod.rs"]
+pub mod linkedin;
+
 #[path = "../../../templates/providers/notion/mod.rs"]
 pub mod notion;
 
@@ -14,3 +23,6 @@ pub mod google_ads;
 
 #[path = "../../../templates/providers/meta/mod.rs"]
 pub mod meta;
+
+#[path = "../../../templates/providers/supermetrics/mod.rs"]
+pub mod supermetrics;

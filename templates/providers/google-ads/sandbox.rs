@@ -107,6 +107,10 @@ impl Sandbox for GoogleAdsSandbox {
         Seed { target: Some(SHOP), ..self.tokens.seed() }
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         match (request.method, request.url.path()) {
             (Method::Get, "/o/oauth2/v2/auth") => self.authorize(request),

@@ -1,12 +1,10 @@
 //! What Google says no to, what becomes of the connection then, and how one is made by consent.
 
 use kit::App;
+use kit::connect::ConnectError;
 use kit::error::ErrorKind;
 use kit::operator::NewConnection;
-use kit::ports::HttpSend;
 use kit::prelude::*;
-use kit::tenant::Account;
-use kit::connect::ConnectError;
 use kit_native::testing::TestKit;
 
 use super::sandbox::SHOP;

@@ -30,6 +30,10 @@ impl Sandbox for NotionSandbox {
         Secret::from(TOKEN).into()
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         match (request.method, request.url.path()) {
             (Method::Get, "/v1/oauth/authorize") => return self.authorize(request),

@@ -33,6 +33,10 @@ impl Sandbox for ShopifySandbox {
         Seed { site: Some(SHOP), ..self.tokens.seed() }
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         let host = request.url.host_str().unwrap_or_default();
         let path: Vec<&str> = request.url.path().trim_matches('/').split('/').collect();

@@ -54,6 +54,10 @@ impl Sandbox for SlackSandbox {
         Seed { secret: Secret::new(secret.into_bytes()), ..self.tokens.seed() }
     }
 
+    fn tokens(&self) -> Option<&TokenServer> {
+        Some(&self.tokens)
+    }
+
     fn handle(&self, request: &HttpRequest) -> HttpResponse {
         match (request.method, request.url.path()) {
             (Method::Get, "/oauth/v2/authorize") => self.authorize(request),

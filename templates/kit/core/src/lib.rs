@@ -13,6 +13,7 @@ pub mod boot;
 pub mod cache;
 pub mod call;
 pub mod connect;
+pub mod day;
 pub mod error;
 mod flight;
 mod guard;

@@ -4,6 +4,7 @@
 
 pub use crate::app::Integration;
 pub use crate::call::Call;
+pub use crate::day::Day;
 pub use crate::error::ToolError;
 pub use crate::ports::{HttpRequest, HttpResponse, Method};
 pub use crate::prompt::{Message, Prompts};

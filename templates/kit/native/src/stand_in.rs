@@ -1,7 +1,8 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The sandboxes on a socket, for `dev` alone: a browser meets their consent pages here, and other programs can be pointed at
 //! them. `/<integration>/<path>` is what the sandbox of `<integration>` answers at `/<path>`. `POST /<integration>/-/expire` ends
-//! its access tokens and `POST /<integration>/-/revoke` its consents, to see what becomes of calls then.
+//! its access tokens and `POST /<integration>/-/revoke` its consents, to see what becomes of calls then; a key that was
+//! withdrawn so is good again after `POST /<integration>/-/restore`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use kit::ports::{self, HttpRequest, HttpSend as _};
 use kit::upstream::sandbox::Sandboxes;
-use kit::upstream::token_server::TokenServer;
 use url::Url;
 
 /// The routes over `sandboxes`.
@@ -37,18 +37,14 @@ async fn answer(
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     };
     if let Some(end) = path.strip_prefix("-/") {
-        let end: fn(&TokenServer) = match end {
-            "expire" => TokenServer::expire,
-            "revoke" => TokenServer::revoke_all,
+        match (method, end, sandboxes.tokens(&integration)) {
+            (ports::Method::Post, "expire", Some(tokens)) => tokens.expire(),
+            (ports::Method::Post, "revoke", Some(tokens)) => tokens.revoke_all(),
+            (ports::Method::Post, "revoke", None) => sandboxes.refuse(&integration, true),
+            (ports::Method::Post, "restore", None) => sandboxes.refuse(&integration, false),
             _ => return StatusCode::NOT_FOUND.into_response(),
-        };
-        return match (method, sandboxes.tokens(&integration)) {
-            (ports::Method::Post, Some(tokens)) => {
-                end(tokens);
-                StatusCode::NO_CONTENT.into_response()
-            }
-            _ => StatusCode::NOT_FOUND.into_response(),
-        };
+        }
+        return StatusCode::NO_CONTENT.into_response();
     }
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
     let Ok(url) = Url::parse(&format!("http://localhost/{path}{query}")) else {

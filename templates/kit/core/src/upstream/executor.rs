@@ -14,8 +14,8 @@ use url::Url;
 use super::life::{self, Readiness};
 use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
-use super::request::{Draft, Wire};
-use super::{Outcome, sign};
+use super::request::{Draft, Wire, set_header};
+use super::{Outcome, exact, sign};
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
 use crate::inbound::TenantCtx;
@@ -82,7 +82,7 @@ impl Executor {
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
         let errand = Errand { ctx, integration, deadline_us, account: Some(account), untargeted: true };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
-        let list = serde_json::from_slice(&response.body)
+        let list = exact::parse(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
         Ok((targets.discover)(&list))
     }
@@ -136,6 +136,7 @@ impl Executor {
             let request = self.request(errand, &draft, &credential).await?;
             let used = credential.bearer().map(fingerprint);
             let renewable = credential.tokens().is_some_and(|tokens| tokens.refresh.is_some());
+            let settling_ms = life::settling_ms(shape, &credential, self.clock.wall_ms());
             drop(credential);
             let response = match self.send.send(request).await {
                 Ok(response) => response,
@@ -150,6 +151,10 @@ impl Executor {
             };
             match (integration.provider.outcome(&response, self.clock.wall_ms()), used) {
                 (Outcome::Ok, _) => return Ok(response),
+                (Outcome::AuthExpired, _) if let Some(ms) = settling_ms => {
+                    let message = format!("{title} does not know this connection's new token yet");
+                    return Err(ToolError::unavailable(message).fact("retry_after_ms", ms));
+                }
                 (Outcome::AuthExpired, Some(print)) if renewable && !refreshed && !resent => {
                     (refreshed, resent) = (true, true);
                     self.refresh(errand, &held.row, Cause::Rejected(print)).await?;
@@ -162,6 +167,7 @@ impl Executor {
                     self.mark_dead(ctx, &held.row, "the provider refused the credential").await;
                     return Err(self.reconnect(ctx.tenant(), integration, &held.row));
                 }
+                (Outcome::VersionEnded, _) => return Err(self.version_ended(integration)),
                 (outcome, _) => return Err(refusal(outcome, title, response.status)),
             }
         }
@@ -194,10 +200,12 @@ impl Executor {
         if let Some((name, value)) = &signature.query {
             url.query_pairs_mut().append_pair(name, value);
         }
+        // A tool may say otherwise than the provider's data, and neither of the two than the signature.
         let mut headers = Vec::with_capacity(provider.headers.len() + written.len() + signature.headers.len());
         headers.extend(provider.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        headers.extend(written);
-        headers.extend(signature.headers);
+        for (name, value) in written.into_iter().chain(signature.headers) {
+            set_header(&mut headers, name, value);
+        }
         let left = errand.deadline_us.saturating_sub(self.clock.monotonic_us()).max(1);
         Ok(HttpRequest {
             integration: integration.instance.clone(),
@@ -337,6 +345,16 @@ impl Executor {
             .fact("integration", integration.instance.as_str())
     }
 
+    fn version_ended(&self, integration: &Mounted) -> ToolError {
+        let (instance, title) = (integration.instance.as_str(), integration.provider.title);
+        let name = integration.provider.version.map(|version| format!(" {}", version.name)).unwrap_or_default();
+        ToolError::new(ErrorKind::Misconfigured, format!("{title} has ended version{name} of its API"))
+            .hint(format!(
+                "the owner raises the version in the files of the integration `{instance}` and deploys again"
+            ))
+            .fact("integration", instance)
+    }
+
     fn set_command(&self, tenant: &TenantId, instance: &str, account: &str) -> String {
         let account = account_flag(account);
         format!("the operator runs `{} connection set {instance} --tenant {tenant}{account}`", self.server)
@@ -391,7 +409,7 @@ fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
             retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
         }
         Outcome::Invalid => ToolError::upstream(format!("{title} refused the request with status {status}")),
-        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead => {
+        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead | Outcome::VersionEnded => {
             ToolError::upstream(format!("{title} failed with status {status}"))
         }
     }

@@ -70,6 +70,15 @@ fn due_ms(shape: &AuthShape, credential: &Credential, seed: i64) -> Option<i64> 
     Some(end - window + jitter)
 }
 
+/// How long the provider may still refuse this token though it is good; `None` once that is over.
+pub(crate) fn settling_ms(shape: &AuthShape, credential: &Credential, now: i64) -> Option<i64> {
+    let issued = credential.tokens()?.access.as_ref()?.issued_ms;
+    let settles_in = i64::try_from(shape.oauth()?.settles_in.as_millis()).unwrap_or(i64::MAX);
+    // A clock that was ahead makes it no longer than the whole time.
+    let left = issued.saturating_add(settles_in).saturating_sub(now).min(settles_in);
+    (left > 0).then_some(left)
+}
+
 fn window_ms(before: Duration, life_ms: i64) -> i64 {
     i64::try_from(before.as_millis()).unwrap_or(i64::MAX).min(life_ms.max(0) / 5)
 }
@@ -171,6 +180,16 @@ mod tests {
         let (first, last) = (due.iter().min().copied(), due.iter().max().copied());
         assert!(first >= Some(HOUR - 300_000) && last < Some(HOUR - 240_000), "{first:?} {last:?}");
         assert!(last.unwrap() - first.unwrap() > 55_000, "{first:?} {last:?}");
+    }
+
+    #[test]
+    fn a_token_settles_where_the_provider_says_so() {
+        let credential = oauth(Some(HOUR), true, None);
+        let settles = OAuth { settles_in: Duration::from_secs(60), ..OAuth::STANDARD };
+        let slow = AuthShape::Restli { oauth: settles, version: "" };
+        let left = |shape, now| settling_ms(shape, &credential, now);
+        assert_eq!([left(&slow, 0), left(&slow, 59_999), left(&slow, 60_000)], [Some(60_000), Some(1), None]);
+        assert_eq!([left(&slow, -1), left(&shape(300, RefreshLife::Endless), -1)], [Some(60_000), None]);
     }
 
     #[test]

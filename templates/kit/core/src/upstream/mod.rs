@@ -5,6 +5,7 @@
 //! [`refresh`] renews it if not → [`sign`] puts it on the request → send → what does the answer mean → at most once more.
 
 pub mod callback_hmac;
+mod exact;
 pub mod executor;
 pub(crate) mod lease;
 pub(crate) mod life;
@@ -37,6 +38,9 @@ pub enum Outcome {
     NotFound,
     /// The request itself is wrong.
     Invalid,
+    /// The provider has ended the version of its API that the tools speak. Nothing in the request or the connection is to
+    /// blame; only the owner can mend it.
+    VersionEnded,
     /// Too many requests; come back after this many milliseconds, if the provider says so.
     Throttled {
         /// Milliseconds to wait.

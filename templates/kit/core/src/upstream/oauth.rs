@@ -73,6 +73,9 @@ pub struct OAuth {
     pub refresh_before: Duration,
     /// How long a refresh token lives.
     pub refresh_life: RefreshLife,
+    /// For so long after its issue a token may be refused though it is good: some servers take their time to tell each
+    /// other. Such a refusal means to try again, and neither a refresh nor a dead connection.
+    pub settles_in: Duration,
     /// What a token is that somebody pastes.
     pub pasted: Pasted,
 }
@@ -92,6 +95,7 @@ impl OAuth {
         refresh_params: &[],
         refresh_before: Duration::from_secs(300),
         refresh_life: RefreshLife::Endless,
+        settles_in: Duration::ZERO,
         pasted: Pasted::RefreshToken,
     };
 }

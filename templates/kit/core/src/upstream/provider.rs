@@ -131,7 +131,7 @@ pub struct Targets {
     pub path: &'static str,
     /// Query of that request.
     pub query: &'static [(&'static str, &'static str)],
-    /// Reads the list.
+    /// Reads the list. An integer in it that 64 bits do not hold comes as a string of its digits.
     pub discover: fn(&Value) -> Vec<Target>,
 }
 

@@ -138,6 +138,12 @@ impl Draft {
     }
 }
 
+/// Sets the header `name`, whatever its case: a request that has one twice is read differently by each server.
+pub(crate) fn set_header(headers: &mut Vec<(String, String)>, name: String, value: String) {
+    headers.retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
+    headers.push((name, value));
+}
+
 /// Whether a part of a path means another one. The URL parser drops tabs and newlines, so they hide such a part.
 fn climbs(part: &str) -> bool {
     matches!(part, "." | "..") || part.chars().any(char::is_control)
@@ -192,9 +198,10 @@ impl Request {
         self
     }
 
-    /// Adds a header.
+    /// Sets a header; what was set before under this name is replaced. After [`body`](Self::body), this is how a body gets
+    /// another media type.
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
-        self.draft.headers.push((name.to_owned(), value.to_string()));
+        set_header(&mut self.draft.headers, name.to_owned(), value.to_string());
         self
     }
 
@@ -233,6 +240,13 @@ mod tests {
         draft.segments = segments.iter().map(|s| (*s).to_owned()).collect();
         draft.query = Query::Pairs(vec![("q".into(), "a b&c".into())]);
         draft.url(&Url::parse("https://api.example.com/base/?x=1").unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_header_that_is_set_again_is_replaced() {
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        set_header(&mut headers, "Accept".into(), "application/vnd.example+json".into());
+        assert_eq!(headers, [("Accept".to_owned(), "application/vnd.example+json".to_owned())]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! A sandbox: a faithful stand-in for an upstream, for `dev` and tests. It implements the answers, and [`Sandboxes`]
 //! puts all of them behind the [`HttpSend`] port: no socket, and no hole in the egress guard.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use url::Url;
@@ -43,7 +44,10 @@ impl From<Secret> for Seed {
 }
 
 /// The sandboxes of all integrations that have one, by instance name.
-pub struct Sandboxes(BTreeMap<String, Box<dyn Sandbox>>);
+pub struct Sandboxes {
+    by_instance: BTreeMap<String, Box<dyn Sandbox>>,
+    refusing: Mutex<BTreeSet<String>>,
+}
 
 impl Sandboxes {
     /// Fresh sandboxes for everything in `registry`.
@@ -52,12 +56,21 @@ impl Sandboxes {
             .integrations
             .values()
             .filter_map(|integration| integration.sandbox.as_ref().map(|make| (integration.instance.clone(), make())));
-        Self(made.collect())
+        Self { by_instance: made.collect(), refusing: Mutex::default() }
     }
 
     /// The authorization server of one of them.
     pub fn tokens(&self, integration: &str) -> Option<&TokenServer> {
-        self.0.get(integration)?.tokens()
+        self.by_instance.get(integration)?.tokens()
+    }
+
+    /// Makes one of them refuse every credential as a wrong one, or no longer: what a withdrawn key looks like.
+    pub fn refuse(&self, integration: &str, refuse: bool) {
+        let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+        match refuse {
+            true => drop(refusing.insert(integration.to_owned())),
+            false => drop(refusing.remove(integration)),
+        }
     }
 
     /// What a browser sees at `url` of one of them.
@@ -71,18 +84,23 @@ impl Sandboxes {
             timeout: Duration::from_secs(1),
             max_response_bytes: 1 << 20,
         };
-        Some(self.0.get(integration)?.handle(&request))
+        Some(self.by_instance.get(integration)?.handle(&request))
     }
 
     /// Instance names with what a connection to each is made from.
     pub fn seeds(&self) -> impl Iterator<Item = (&str, Seed)> + '_ {
-        self.0.iter().map(|(instance, sandbox)| (instance.as_str(), sandbox.seed()))
+        self.by_instance.iter().map(|(instance, sandbox)| (instance.as_str(), sandbox.seed()))
     }
 }
 
 impl HttpSend for Sandboxes {
-    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
-        let answer = self.0.get(&request.integration).map(|sandbox| sandbox.handle(&request)).ok_or(SendError::Connect);
+    fn send(&self, mut request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        if self.refusing.lock().unwrap_or_else(PoisonError::into_inner).contains(&request.integration) {
+            let credentials = request.headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+            credentials.for_each(|(_, value)| value.push_str("-withdrawn"));
+        }
+        let sandbox = self.by_instance.get(&request.integration);
+        let answer = sandbox.map(|sandbox| sandbox.handle(&request)).ok_or(SendError::Connect);
         Box::pin(std::future::ready(answer))
     }
 }

@@ -37,6 +37,9 @@ pub enum RefreshUse {
     Rotated,
     /// The answer has none, and it stays good.
     Kept,
+    /// The answer has it again, and its end stays where the consent has put it. This server has no clock: each use counts
+    /// for the life of one access token.
+    Repeated,
     /// There are none: access tokens do not end.
     Never,
 }
@@ -56,7 +59,10 @@ pub struct TokenServer {
 struct State {
     families: Vec<Family>,
     codes: HashMap<String, Code>,
+    /// How often a refresh token was used that comes back.
+    uses: HashMap<String, i64>,
     issued: u64,
+    all_revoked: bool,
 }
 
 /// What came of one consent or one first refresh token.
@@ -135,7 +141,7 @@ impl TokenServer {
     pub fn seed(&self) -> Seed {
         let app = Some((CLIENT_ID, Secret::from(CLIENT_SECRET)));
         let secret = match self.refresh {
-            RefreshUse::Rotated | RefreshUse::Kept => FIRST_REFRESH_TOKEN.to_owned(),
+            RefreshUse::Rotated | RefreshUse::Kept | RefreshUse::Repeated => FIRST_REFRESH_TOKEN.to_owned(),
             RefreshUse::Never => json!({"access_token": FIRST_ACCESS_TOKEN}).to_string(),
         };
         Seed { secret: Secret::new(secret.into_bytes()), app, site: None, target: None }
@@ -158,7 +164,8 @@ impl TokenServer {
     /// Whether `access` is a token that this server gave and has not replaced.
     pub fn knows(&self, access: &str) -> bool {
         let given = |family: &Family| family.access.iter().any(|one| one == access);
-        access == FIRST_ACCESS_TOKEN || self.state().families.iter().any(given)
+        let first = || access == FIRST_ACCESS_TOKEN && !self.state().all_revoked;
+        first() || self.state().families.iter().any(given)
     }
 
     /// Ends every access token, as time does. Refresh tokens stay good.
@@ -166,9 +173,10 @@ impl TokenServer {
         self.state().families.iter_mut().for_each(|family| family.access.clear());
     }
 
-    /// Ends every consent.
+    /// Ends every consent so far, and what connections begin with.
     pub fn revoke_all(&self) {
         let mut state = self.state();
+        state.all_revoked = true;
         for family in std::mem::take(&mut state.families) {
             let used = family.used.into_iter().chain([family.refresh]).collect();
             state.families.push(Family { access: Vec::new(), refresh: String::new(), used });
@@ -238,8 +246,9 @@ impl TokenServer {
             answer.insert("expires_in".into(), seconds.into());
         }
         if let Some(refresh) = refresh {
+            let left = self.refresh_left_s(&refresh);
             answer.insert("refresh_token".into(), refresh.into());
-            answer.extend(self.refresh_expires_in_s.map(|s| ("refresh_token_expires_in".to_owned(), s.into())));
+            answer.extend(left.map(|seconds| ("refresh_token_expires_in".to_owned(), seconds.into())));
         }
         let scopes = scopes.unwrap_or_else(|| self.scopes.0.to_owned());
         if !scopes.is_empty() {
@@ -272,6 +281,9 @@ impl TokenServer {
     /// The same for a refresh token.
     fn renew(&self, presented: &str) -> Option<(String, Option<String>, Option<String>)> {
         let mut state = self.state();
+        if presented == FIRST_REFRESH_TOKEN && state.all_revoked {
+            return None;
+        }
         let replayed = state.families.iter().position(|family| family.used.iter().any(|used| used == presented));
         if let Some(index) = replayed {
             let family = &mut state.families[index];
@@ -279,6 +291,12 @@ impl TokenServer {
             let refresh = std::mem::take(&mut family.refresh);
             family.used.push(refresh);
             return None;
+        }
+        if self.refresh == RefreshUse::Repeated {
+            *state.uses.entry(presented.to_owned()).or_default() += 1;
+            if self.left_s(&state, presented).is_some_and(|seconds| seconds <= 0) {
+                return None;
+            }
         }
         // Numbers go on behind those of an earlier process, so that no token is given twice.
         let earlier: u64 = presented.strip_prefix(REFRESH_PREFIX)?.parse().unwrap_or_default();
@@ -302,7 +320,22 @@ impl TokenServer {
                 state.families.push(Family { access: vec![access.clone()], refresh: kept, used });
             }
         }
-        Some((access, rotated.then_some(refresh), None))
+        let given = match self.refresh {
+            RefreshUse::Rotated => Some(refresh),
+            RefreshUse::Repeated => Some(presented.to_owned()),
+            RefreshUse::Kept | RefreshUse::Never => None,
+        };
+        Some((access, given, None))
+    }
+
+    /// How long `refresh` still lives, where this server says so.
+    fn refresh_left_s(&self, refresh: &str) -> Option<i64> {
+        self.left_s(&self.state(), refresh)
+    }
+
+    fn left_s(&self, state: &State, refresh: &str) -> Option<i64> {
+        let uses = state.uses.get(refresh).copied().unwrap_or_default();
+        Some(self.refresh_expires_in_s? - uses * self.expires_in_s.unwrap_or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -389,6 +422,19 @@ mod tests {
         let next = refresh(&server, "sandbox-refresh-7");
         assert_eq!(next["refresh_token"], "sandbox-refresh-8");
         assert_eq!(refresh(&server, "sandbox-refresh-7"), json!({"error": "invalid_grant"}));
+    }
+
+    #[test]
+    fn a_refresh_token_that_comes_back_ends_where_it_would_have_ended() {
+        let server = TokenServer::new(60).refresh_tokens(RefreshUse::Repeated).refresh_life(150);
+        for left in [90, 30] {
+            let next = refresh(&server, FIRST_REFRESH_TOKEN);
+            assert_eq!(
+                (&next["refresh_token"], &next["refresh_token_expires_in"]),
+                (&FIRST_REFRESH_TOKEN.into(), &left.into())
+            );
+        }
+        assert_eq!(refresh(&server, FIRST_REFRESH_TOKEN), json!({"error": "invalid_grant"}));
     }
 
     #[test]
