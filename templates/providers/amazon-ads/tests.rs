@@ -90,7 +90,7 @@ async fn each_region_has_its_own_profiles() {
         assert_eq!(operator.connection_targets("acme", "a", account).await.unwrap().len(), profiles, "{site}");
     }
     operator.connection_target("acme", "a", "europe", PROFILE_EU).await.unwrap();
-    assert!(kit.call(&tenant, "a_campaigns", json!({})).await.is_ok());
+    assert!(kit.call(&tenant, "a_campaigns", json!({"account": "europe"})).await.is_ok());
 }
 
 #[tokio::test]

@@ -183,12 +183,8 @@ impl Connector {
         let row = ConnectStateRow { tenant: ctx.tenant().clone(), sealed, version, expires_ms: now + LIFE_MS };
         self.store.add_connect_state(&id, &row, now).await?;
 
-        let mut url = match self.sandboxed {
-            true => {
-                self.url(&format!("/sandbox/{integration}{}", authorize.path())).ok_or(ConnectError::Unavailable)?
-            }
-            false => authorize,
-        };
+        let here = || self.url(&format!("/sandbox/{integration}{}", authorize.path()));
+        let mut url = self.sandboxed.then(here).flatten().unwrap_or(authorize.clone());
         {
             let mut query = url.query_pairs_mut();
             query
