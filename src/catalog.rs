@@ -13,8 +13,17 @@ pub struct Item {
 }
 
 /// Upstream APIs that are ready to use.
-pub const PROVIDERS: &[Item] =
-    &[Item { id: "notion", summary: "Notion: search, pages, text; an internal integration token" }];
+pub const PROVIDERS: &[Item] = &[
+    Item { id: "amazon-ads", summary: "Amazon Ads: campaigns of a profile; Login With Amazon" },
+    Item { id: "amazon-attribution", summary: "Amazon Attribution: advertisers and reports; Login With Amazon" },
+    Item { id: "google-ads", summary: "Google Ads: customers, campaigns, reports; OAuth" },
+    Item { id: "linkedin", summary: "LinkedIn Marketing: ad accounts and analytics; OAuth" },
+    Item { id: "meta", summary: "Meta Marketing: ad accounts, campaigns, insights; a system user's token" },
+    Item { id: "notion", summary: "Notion: search, pages, text; an internal token or OAuth" },
+    Item { id: "shopify", summary: "Shopify: orders and products of a shop; OAuth" },
+    Item { id: "slack", summary: "Slack: channels, and posting to them; a bot token or OAuth" },
+    Item { id: "supermetrics", summary: "Supermetrics: accounts and queries; an API key" },
+];
 
 /// How an API of one's own can authenticate.
 pub const SHAPES: &[Item] = &[

@@ -48,7 +48,9 @@ fn ask(raw: &mut Raw, prompter: &mut dyn Prompter) -> Result<()> {
         let mut options: Vec<String> =
             catalog::PROVIDERS.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
         options.push(CUSTOM.to_owned());
-        let chosen = prompter.multi_select("which upstreams? (space chooses, enter goes on)", &options, &[0])?;
+        let usual = catalog::ids(catalog::PROVIDERS).position(|id| id == catalog::DEFAULT_PROVIDER);
+        let usual: Vec<usize> = usual.into_iter().collect();
+        let chosen = prompter.multi_select("which upstreams? (space chooses, enter goes on)", &options, &usual)?;
         let custom = chosen.contains(&catalog::PROVIDERS.len());
         raw.integrations =
             Some(chosen.iter().filter_map(|n| catalog::PROVIDERS.get(*n)).map(|item| item.id.to_owned()).collect());
@@ -119,7 +121,7 @@ fn example(key: &str) -> &'static str {
         "auth" => catalog::SHAPES[0].id,
         "transport" => catalog::TRANSPORTS[0].id,
         "deploy" => catalog::TARGETS[0].id,
-        _ => catalog::PROVIDERS[0].id,
+        _ => catalog::DEFAULT_PROVIDER,
     }
 }
 

@@ -50,6 +50,11 @@ fn a_custom_api_builds_lints_and_passes_its_tests() {
 }
 
 #[test]
+fn a_project_with_every_provider_holds() {
+    holds(preset("agency"));
+}
+
+#[test]
 fn a_project_with_everything_builds_lints_and_passes_its_tests() {
     holds(preset("zz-everything"));
 }

@@ -94,13 +94,18 @@ fn a_custom_api_that_speaks_restli_is_as_recorded() {
 }
 
 #[test]
+fn a_project_with_every_provider_is_as_recorded() {
+    check("agency");
+}
+
+#[test]
 fn a_project_with_everything_is_as_recorded() {
     check("zz-everything");
 }
 
 #[test]
 fn every_preset_is_recorded() {
-    assert_eq!(PRESETS.len(), 10, "add a test for the new preset above");
+    assert_eq!(PRESETS.len(), 11, "add a test for the new preset above");
 }
 
 #[test]

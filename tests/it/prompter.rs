@@ -84,13 +84,17 @@ fn ask(flags: &[&str], environment: &[(&str, &str)], script: impl IntoIterator<I
     (raw, script.questions)
 }
 
+/// Lines of the first question.
+const NOTION: usize = 5;
+const OWN: usize = 9;
+
 fn texts(texts: &[&str]) -> Option<Vec<String>> {
     Some(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
 #[test]
 fn a_provider_takes_three_questions_in_this_order() {
-    let script = [Answer::Several(&[0]), Answer::Select(1), Answer::Several(&[0])];
+    let script = [Answer::Several(&[NOTION]), Answer::Select(1), Answer::Several(&[0])];
     let (raw, questions) = ask(&["acme"], &[], script);
     assert_eq!(questions, [UPSTREAMS, TRANSPORT, DEPLOY]);
     let expected = Raw {
@@ -105,7 +109,7 @@ fn a_provider_takes_three_questions_in_this_order() {
 #[test]
 fn an_api_of_ones_own_takes_five_questions_at_most() {
     let script = [
-        Answer::Several(&[0, 1]),
+        Answer::Several(&[NOTION, OWN]),
         Answer::Text("acme-crm"),
         Answer::Select(1),
         Answer::Select(0),
@@ -127,7 +131,7 @@ fn an_api_of_ones_own_takes_five_questions_at_most() {
 #[test]
 fn a_name_that_does_not_fit_is_asked_for_again_with_one_that_does() {
     let script = [
-        Answer::Several(&[1]),
+        Answer::Several(&[OWN]),
         Answer::Text("Acme"),
         Answer::Text("acme"),
         Answer::Select(0),
@@ -177,6 +181,6 @@ fn a_server_that_speaks_only_stdio_is_not_asked_where_it_runs() {
 fn an_empty_variable_says_nothing() {
     let environment = [("MCPKIT_TRANSPORT", ""), ("MCPKIT_INTEGRATIONS", "")];
     let (_, questions) =
-        ask(&["acme", "--deploy", "compose"], &environment, [Answer::Several(&[0]), Answer::Select(0)]);
+        ask(&["acme", "--deploy", "compose"], &environment, [Answer::Several(&[NOTION]), Answer::Select(0)]);
     assert_eq!(questions, [UPSTREAMS, TRANSPORT]);
 }

@@ -50,8 +50,8 @@ fn an_api_of_ones_own_is_asked_for_until_its_name_fits() {
 
     session.exp_string("which upstreams?").unwrap();
     session.exp_string("an API of my own").unwrap();
-    // Notion is marked at first: away with it, and the line below instead.
-    press(&mut session, &format!(" {DOWN} \r"));
+    // Notion is marked at first: away with it, and the last line instead.
+    press(&mut session, &format!("{} {} \r", DOWN.repeat(5), DOWN.repeat(4)));
 
     session.exp_string("what is your API called?").unwrap();
     session.exp_string("acme-crm").unwrap();
@@ -122,7 +122,7 @@ fn ctrl_c_while_a_text_is_typed_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut session = start(folder.path(), &[]);
     session.exp_string("an API of my own").unwrap();
-    press(&mut session, &format!("{DOWN} \r"));
+    press(&mut session, &format!("{} \r", DOWN.repeat(9)));
     session.exp_string("what is your API called?").unwrap();
     press(&mut session, "ab");
     session.exp_string("ab").unwrap();

@@ -457,9 +457,12 @@ fn every_file_of_the_kit_says_that_mcpkit_manages_it() {
         let comment = match extension(path.trim_end_matches(".j2")) {
             "rs" => "//",
             "sql" => "--",
+            "css" => "/*",
             _ => "#",
         };
-        let header = format!("{comment} Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.");
+        let end = if comment == "/*" { " */" } else { "" };
+        let header =
+            format!("{comment} Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.{end}");
         assert_eq!(first, header, "templates/{path}");
     }
 }
