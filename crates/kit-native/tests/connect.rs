@@ -550,6 +550,23 @@ async fn a_wrong_code_leads_nowhere_and_five_close_the_link() {
 }
 
 #[tokio::test]
+async fn a_link_that_was_used_or_closed_is_not_offered_again() {
+    let world = World::new().await;
+    let (closed, _) = facts(&world.call("ads_me").await.unwrap_err());
+    let mut browser = world.browser();
+    for _ in 0..5 {
+        browser.post(&closed, "code=AAAA-AAAA").await;
+    }
+    let (used, code) = facts(&world.call("ads_me").await.unwrap_err());
+    assert_ne!(used, closed);
+    world.browser().post(&used, &format!("code={code}")).await.says(200, "Done");
+    world.kit().operator.connection_remove("a", "ads", "default").await.unwrap();
+    let (fresh, code) = facts(&world.call("ads_me").await.unwrap_err());
+    assert_ne!(fresh, used);
+    world.browser().post(&fresh, &format!("code={code}")).await.says(200, "Done");
+}
+
+#[tokio::test]
 async fn a_link_from_a_call_runs_out_after_ten_minutes() {
     let world = World::new().await;
     let (link, code) = facts(&world.call("ads_me").await.unwrap_err());

@@ -13,7 +13,7 @@ use crate::inbound::TenantCtx;
 use crate::operator::OperatorError;
 use crate::ports::{RngError, SqlError};
 use crate::registry::Mounted;
-use crate::store::connect_links::{LinkRow, Stage};
+use crate::store::connect_links::{LinkRow, MAX_TRIES, Stage};
 use crate::tenant::{Account, TenantId};
 
 /// A link that was sent by mail waits for its reader.
@@ -98,7 +98,9 @@ impl Connector {
             account.as_str().to_owned(),
         );
         let now = self.clock.monotonic_us();
-        if let Some(link) = self.offers.get(&key, now) {
+        if let Some(link) = self.offers.get(&key, now)
+            && self.leads_on(&link).await?
+        {
             return Ok(link);
         }
         let ticket = self.offers.ticket();
@@ -135,6 +137,13 @@ impl Connector {
             }
             Err(_) => error,
         }
+    }
+
+    /// Whether an offer is still as it was made: not gone on with, not used, not closed.
+    async fn leads_on(&self, link: &Link) -> Result<bool, SqlError> {
+        let text = link.url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+        let row = self.store.link(&digest(text), self.clock.wall_ms()).await?;
+        Ok(row.is_some_and(|row| row.code.is_some() && row.tries < MAX_TRIES))
     }
 
     async fn make(
