@@ -3,7 +3,7 @@
 //
 //     connect.mjs URL KEY PLAN_JSON SHOTS
 //
-// PLAN is `[{instance, tool, args, site?, secret?, target?, refreshes}]`; SHOTS is a folder for screenshots. Prints a line for each
+// PLAN is `[{instance, tools: {name: args}, site?, secret?, target?, refreshes?}]`; SHOTS is a folder for screenshots. Prints a line for each
 // integration, or explains itself on standard error and exits 1.
 
 import { readFileSync } from 'node:fs';
@@ -86,9 +86,17 @@ async function walk(browser, step, link, code) {
   await context.close();
 }
 
-async function call(client, step) {
-  const result = await client.callTool({ name: step.tool, arguments: step.args });
+async function call(client, name, args) {
+  const result = await client.callTool({ name, arguments: args });
   return { failed: Boolean(result.isError), answer: result.structuredContent };
+}
+
+/** Calls every tool of the integration; each must answer. */
+async function callAll(client, step, when) {
+  for (const [tool, args] of Object.entries(step.tools)) {
+    const { failed, answer } = await call(client, `${step.instance}_${tool}`, args);
+    check(!failed, `${step.instance}_${tool} ${when}: ${JSON.stringify(answer)}`);
+  }
 }
 
 const end = (instance, what) => fetch(`${server}/sandbox/${instance}/-/${what}`, { method: 'POST' });
@@ -100,22 +108,22 @@ const browser = await chromium.launch({
 const client = await connectClient();
 try {
   for (const step of plan) {
-    let before = await call(client, step);
-    check(!before.failed, `${step.tool}: ${JSON.stringify(before.answer)}`);
+    const [tool, args] = Object.entries(step.tools)[0];
+    await callAll(client, step, 'at first');
     if (step.refreshes) {
       check((await end(step.instance, 'expire')).status === 204, `${step.instance}: its tokens cannot be ended`);
-      const renewed = await call(client, step);
-      check(!renewed.failed, `${step.tool} with an ended token: ${JSON.stringify(renewed.answer)}`);
+      await callAll(client, step, 'with an ended token');
     }
     check((await end(step.instance, 'revoke')).status === 204, `${step.instance}: its consents cannot be ended`);
+    let dead;
     for (let attempt = 0; attempt < 2; attempt += 1) {
-      const dead = await call(client, step);
-      check(dead.answer?.error?.type === 'reconnect_required', `${step.tool}: ${JSON.stringify(dead.answer)}`);
-      before = dead.answer.error;
+      const { answer } = await call(client, `${step.instance}_${tool}`, args);
+      dead = answer?.error;
+      check(dead?.type === 'reconnect_required', `${step.instance} withdrawn: ${JSON.stringify(answer)}`);
     }
-    await walk(browser, step, before.connect_url, before.connect_code);
-    const mended = await call(client, step);
-    check(!mended.failed, `${step.tool} after connecting again: ${JSON.stringify(mended.answer)}`);
+    await end(step.instance, 'restore');
+    await walk(browser, step, dead.connect_url, dead.connect_code);
+    await callAll(client, step, 'after connecting again');
     console.log(`OK ${step.instance}`);
   }
 } catch (error) {

@@ -31,7 +31,12 @@ pub fn binary() -> &'static Path {
 
 /// The server's command line, without anything of the developer's own environment.
 pub fn server() -> Command {
-    let mut command = Command::new(binary());
+    isolated(binary())
+}
+
+/// The same of another project's.
+pub fn isolated(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("MCP__") || matches!(&*text, "PORT" | "CREDENTIALS_DIRECTORY" | "RUST_LOG") {

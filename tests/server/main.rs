@@ -5,6 +5,7 @@
 mod support;
 
 mod clients;
+mod connect;
 mod edge;
 mod harness;
 mod life;

@@ -268,13 +268,15 @@ fn connections_are_listed_and_removed() {
     }
     let table = live.run(&["connection", "list", "--tenant", "acme"]).ok();
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["INTEGRATION", "ACCOUNT", "CHANGED", "ENDS", "STATE"]);
+    assert_eq!(rows[0], ["INTEGRATION", "ACCOUNT", "FOR", "SCOPES", "ENDS", "STATE"]);
     let cells: Vec<[&str; 3]> = rows[1..].iter().map(|row| [row[0], row[1], row[row.len() - 1]]).collect();
     assert_eq!(cells, [["notion", "default", "active"], ["shop", "eu-1", "active"]]);
     let listed: Value =
         serde_json::from_str(&live.run(&["connection", "list", "--tenant", "acme", "--json"]).ok()).unwrap();
     let names: Vec<&String> = listed[0].as_object().unwrap().keys().collect();
-    assert_eq!(names, ["account", "changed_ms", "ends_ms", "integration", "reason", "state"]);
+    let expected =
+        ["account", "changed_ms", "days_left", "ends_ms", "integration", "reason", "scopes", "site", "state", "target"];
+    assert_eq!(names, expected);
     let missing = "error: tenant `acme` has no such connection\n\n\
                    hint: see `zz-everything connection list --tenant acme`\n";
     refused(&live.run(&["connection", "remove", "shop", "--tenant", "acme"]), missing);

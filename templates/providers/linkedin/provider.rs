@@ -39,11 +39,16 @@ pub(super) const PROVIDER: Provider = Provider {
 /// LinkedIn uses status codes as the standard has them, but for 426, which is not about the protocol: the version has
 /// ended. `Invalid` would blame the model's arguments and a dead credential the tenant, and neither can mend it.
 ///
-/// A 401 is 65600 (not a token), 65601 (revoked) or 65602 (ended). All three are `AuthExpired`, also 65601: where it is
-/// true, the refresh that follows finds out.
+/// A 401 is 65600 (not a token), 65601 (revoked) or 65602 (ended). None is `AuthDead`, not even 65601: where it is true, the
+/// refresh that follows finds out, and LinkedIn says it for some seconds of tokens that it has just issued.
 fn classify(response: &HttpResponse) -> Outcome {
     match response.status {
+        401 if code(response) == Some(65_601) => Outcome::AuthUnsettled,
         426 => Outcome::VersionEnded,
         _ => classify_status(response),
     }
+}
+
+fn code(response: &HttpResponse) -> Option<i64> {
+    serde_json::from_slice::<Value>(&response.body).ok()?["serviceErrorCode"].as_i64()
 }

@@ -192,7 +192,11 @@ impl MetaSandbox {
 /// Whether `token` is good; else what Meta says of it.
 fn alive(token: &str) -> Result<(), HttpResponse> {
     let number = token.strip_prefix(TOKEN).unwrap_or("-467");
-    let Some(subcode) = number.strip_prefix('-').and_then(|subcode| subcode.parse().ok()) else { return Ok(()) };
+    let subcode = match number.strip_prefix('-').map(str::parse) {
+        None if number.bytes().all(|byte| byte.is_ascii_digit()) => return Ok(()),
+        Some(Ok(subcode)) => subcode,
+        None | Some(Err(_)) => 467,
+    };
     let reason = match subcode {
         458 => "The user has not authorized application.",
         459 | 464 => "The session is invalid because the user is in a checkpoint.",

@@ -1,8 +1,8 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The sandboxes on a socket, for `dev` alone: a browser meets their consent pages here, and other programs can be pointed at
 //! them. `/<integration>/<path>` is what the sandbox of `<integration>` answers at `/<path>`. `POST /<integration>/-/expire` ends
-//! its access tokens and `POST /<integration>/-/revoke` its consents, to see what becomes of calls then; a key that was
-//! withdrawn so is good again after `POST /<integration>/-/restore`.
+//! its access tokens and `POST /<integration>/-/revoke` all that was ever given, to see what becomes of calls then; from
+//! `POST /<integration>/-/restore` on new tokens and keys are good.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +39,11 @@ async fn answer(
     if let Some(end) = path.strip_prefix("-/") {
         match (method, end, sandboxes.tokens(&integration)) {
             (ports::Method::Post, "expire", Some(tokens)) => tokens.expire(),
-            (ports::Method::Post, "revoke", Some(tokens)) => tokens.revoke_all(),
-            (ports::Method::Post, "revoke", None) => sandboxes.refuse(&integration, true),
-            (ports::Method::Post, "restore", None) => sandboxes.refuse(&integration, false),
+            (ports::Method::Post, "revoke", tokens) => {
+                tokens.iter().for_each(|tokens| tokens.revoke_all());
+                sandboxes.refuse(&integration, true);
+            }
+            (ports::Method::Post, "restore", _) => sandboxes.refuse(&integration, false),
             _ => return StatusCode::NOT_FOUND.into_response(),
         }
         return StatusCode::NO_CONTENT.into_response();

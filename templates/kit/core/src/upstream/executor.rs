@@ -151,19 +151,19 @@ impl Executor {
             };
             match (integration.provider.outcome(&response, self.clock.wall_ms()), used) {
                 (Outcome::Ok, _) => return Ok(response),
-                (Outcome::AuthExpired, _) if let Some(ms) = settling_ms => {
+                (Outcome::AuthUnsettled, _) if let Some(ms) = settling_ms => {
                     let message = format!("{title} does not know this connection's new token yet");
                     return Err(ToolError::unavailable(message).fact("retry_after_ms", ms));
                 }
-                (Outcome::AuthExpired, Some(print)) if renewable && !refreshed && !resent => {
+                (Outcome::AuthExpired | Outcome::AuthUnsettled, Some(print)) if renewable && !refreshed && !resent => {
                     (refreshed, resent) = (true, true);
                     self.refresh(errand, &held.row, Cause::Rejected(print)).await?;
                 }
-                (Outcome::AuthExpired, _) if renewable => {
+                (Outcome::AuthExpired | Outcome::AuthUnsettled, _) if renewable => {
                     self.refresher.hold_off(ctx, &held.row).await;
                     return Err(ToolError::upstream(format!("{title} refused a credential that was just renewed")));
                 }
-                (Outcome::AuthExpired | Outcome::AuthDead, _) => {
+                (Outcome::AuthExpired | Outcome::AuthUnsettled | Outcome::AuthDead, _) => {
                     self.mark_dead(ctx, &held.row, "the provider refused the credential").await;
                     return Err(self.reconnect(ctx.tenant(), integration, &held.row));
                 }
@@ -409,8 +409,11 @@ fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
             retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
         }
         Outcome::Invalid => ToolError::upstream(format!("{title} refused the request with status {status}")),
-        Outcome::Transient | Outcome::Ok | Outcome::AuthExpired | Outcome::AuthDead | Outcome::VersionEnded => {
-            ToolError::upstream(format!("{title} failed with status {status}"))
-        }
+        Outcome::Transient
+        | Outcome::Ok
+        | Outcome::AuthUnsettled
+        | Outcome::AuthExpired
+        | Outcome::AuthDead
+        | Outcome::VersionEnded => ToolError::upstream(format!("{title} failed with status {status}")),
     }
 }

@@ -30,6 +30,8 @@ pub enum Outcome {
     Ok,
     /// The access token is not accepted; a fresh one may be.
     AuthExpired,
+    /// The same, in the words that this provider also has for a token that it has only just issued.
+    AuthUnsettled,
     /// The credential is dead; only a person can mend it.
     AuthDead,
     /// The credential is good, but may not do this.

@@ -74,7 +74,8 @@ pub struct OAuth {
     /// How long a refresh token lives.
     pub refresh_life: RefreshLife,
     /// For so long after its issue a token may be refused though it is good: some servers take their time to tell each
-    /// other. Such a refusal means to try again, and neither a refresh nor a dead connection.
+    /// other. Such a refusal ([`Outcome::AuthUnsettled`](super::Outcome)) means to try again, and neither a refresh nor a
+    /// dead connection.
     pub settles_in: Duration,
     /// What a token is that somebody pastes.
     pub pasted: Pasted,

@@ -64,7 +64,7 @@ impl Sandboxes {
         self.by_instance.get(integration)?.tokens()
     }
 
-    /// Makes one of them refuse every credential as a wrong one, or no longer: what a withdrawn key looks like.
+    /// Makes one of them refuse every bearer token as a wrong one, or no longer: what a withdrawn key looks like.
     pub fn refuse(&self, integration: &str, refuse: bool) {
         let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
         match refuse {
@@ -96,8 +96,8 @@ impl Sandboxes {
 impl HttpSend for Sandboxes {
     fn send(&self, mut request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
         if self.refusing.lock().unwrap_or_else(PoisonError::into_inner).contains(&request.integration) {
-            let credentials = request.headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
-            credentials.for_each(|(_, value)| value.push_str("-withdrawn"));
+            let tokens = request.headers.iter_mut().filter(|(_, value)| value.starts_with("Bearer "));
+            tokens.for_each(|(_, value)| value.push_str("-withdrawn"));
         }
         let sandbox = self.by_instance.get(&request.integration);
         let answer = sandbox.map(|sandbox| sandbox.handle(&request)).ok_or(SendError::Connect);
