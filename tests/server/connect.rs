@@ -39,7 +39,7 @@ fn plan() -> Value {
     };
     let slack = |instance: &str| {
         json!({"instance": instance, "refreshes": true, "tools": {
-            "channels": {}, "post_message": {"channel": "C0000000001", "text": "The weekly report is ready."}}})
+            "channels": {}, "post_message": {"channel": "C0LANTERN01", "text": "The weekly report is ready."}}})
     };
     json!([
         {"instance": "amazon_ads", "refreshes": true, "site": "na", "target": "36893488147419103233", "tools": {
