@@ -262,7 +262,7 @@ impl Browser {
         let mut url = Url::parse(&format!("http://localhost/{path}")).unwrap();
         url.set_query(page.query());
         url.query_pairs_mut().append_pair("decision", decision);
-        let reply = self.kit.sandboxes.as_ref().unwrap().visit(&integration, url).unwrap();
+        let reply = self.kit.sandboxes.as_ref().unwrap().visit(&integration, url, 0).unwrap();
         let location = reply.headers.iter().find(|(name, _)| name == "Location").unwrap();
         assert!(location.1.starts_with("https://mcp.test/connect/callback?"), "{}", location.1);
         location.1.parse().unwrap()

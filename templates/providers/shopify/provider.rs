@@ -12,6 +12,7 @@ pub(super) const PROVIDER: Provider = Provider {
             token_url: "https://{site}/admin/oauth/access_token",
             client_auth: ClientAuth::BodyJson,
             pkce: false,
+            signed_callback: true,
             scopes: "read_orders read_products",
             scope_separator: ",",
             // Without it the token would be one that never ends, which Shopify no longer accepts from public apps.

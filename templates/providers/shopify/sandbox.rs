@@ -54,6 +54,18 @@ fn refusal(status: u16, text: &str) -> HttpResponse {
     HttpResponse::json(status, &json!({"errors": text}))
 }
 
+/// Adds to the address that the browser is sent back to what Shopify adds: the shop, the time, and the proof that it is
+/// from Shopify.
+fn sign(location: &mut String, request: &HttpRequest) {
+    let (shop, now) = (request.url.host_str().unwrap_or_default(), request.header(SANDBOX_NOW).unwrap_or_default());
+    let Some((path, query)) = location.split_once('?') else { return };
+    let mut pairs: Vec<(String, String)> = callback_hmac::pairs(query);
+    pairs.extend([("shop".to_owned(), shop.to_owned()), ("timestamp".to_owned(), now.to_owned())]);
+    let proof = callback_hmac::signature(&pairs, &Secret::from(CLIENT_SECRET)).unwrap_or_default();
+    pairs.push(("hmac".to_owned(), proof));
+    *location = format!("{path}?{}", callback_hmac::query(&pairs));
+}
+
 fn is_json(request: &HttpRequest) -> bool {
     request.header("content-type").is_some_and(|value| value.starts_with("application/json"))
 }
@@ -64,7 +76,10 @@ impl ShopifySandbox {
         if scopes.is_empty() || scopes.contains(' ') {
             return HttpResponse::json(400, &json!({"error": "invalid_scope"}));
         }
-        self.tokens.authorize(request)
+        let mut answer = self.tokens.authorize(request);
+        let back = answer.headers.iter_mut().find(|(name, _)| name == "Location");
+        back.into_iter().for_each(|(_, location)| sign(location, request));
+        answer
     }
 
     fn token(&self, request: &HttpRequest) -> HttpResponse {

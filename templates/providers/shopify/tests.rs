@@ -1,9 +1,12 @@
 //! Each tool against the sandbox, through the whole pipeline, as a tenant that authenticated.
 
 use kit::App;
+use kit::connect::{Callback, ConnectError, Finished, Start};
 use kit::error::{ErrorKind, ToolError};
 use kit::operator::NewConnection;
+use kit::ports::Clock as _;
 use kit::prelude::*;
+use kit::tenant::{Account, TenantId};
 use kit_native::testing::TestKit;
 
 use super::provider::is_shop;
@@ -187,6 +190,49 @@ async fn a_consent_connects_a_shop_with_tokens_that_end() {
     assert!(kit.call(&tenant, "s_orders", json!({})).await.is_ok());
     kit.clock.advance_ms(91 * 86_400_000);
     assert_eq!(kit.call(&tenant, "s_orders", json!({})).await.unwrap_err().kind(), ErrorKind::ReconnectRequired);
+}
+
+/// What somebody does to a query.
+type Change = fn(&mut Vec<(String, String)>);
+
+/// The way back from a consent, with something changed in it.
+async fn forged(kit: &TestKit, change: Change) -> Result<Finished, ConnectError> {
+    let tenant = kit.kit.authenticator.local(&TenantId::parse("acme").unwrap()).await.unwrap();
+    let (account, site) = (Account::parse("default").unwrap(), Some("other-shop.myshopify.com"));
+    let redirect_uri = "https://mcp.test/connect/callback";
+    let start = Start { integration: "s", account: &account, site, redirect_uri, browser: "cookie", link: None };
+    let mut url = kit.kit.connector.begin(&tenant, &start).await.unwrap().authorize_url;
+    url.query_pairs_mut().append_pair("decision", "allow");
+    let page = kit.kit.sandboxes.as_ref().unwrap().visit("s", url, kit.clock.wall_ms() / 1_000).unwrap();
+    let mut query = callback_hmac::pairs(page.header("location").unwrap().split_once('?').unwrap().1);
+    change(&mut query);
+    kit.kit.connector.finish(&Callback { query: &query, browser: "cookie" }).await
+}
+
+#[tokio::test]
+async fn a_way_back_that_shopify_did_not_sign_connects_nothing() {
+    let kit = test_kit().await;
+    kit.bare_tenant("first").await;
+    kit.tenant("acme").await;
+    assert!(forged(&kit, |_| {}).await.is_ok());
+    let changes: [Change; 4] = [
+        |query| query.retain(|(name, _)| name != "hmac"),
+        |query| query.iter_mut().filter(|(name, _)| name == "hmac").for_each(|(_, value)| *value = "0".repeat(64)),
+        |query| {
+            query.iter_mut().filter(|(name, _)| name == "shop").for_each(|(_, value)| *value = "evil.test".to_owned())
+        },
+        |query| query.iter_mut().filter(|(name, _)| name == "timestamp").for_each(|(_, value)| value.push('0')),
+    ];
+    for change in changes {
+        assert_eq!(forged(&kit, change).await, Err(ConnectError::Forged));
+    }
+    // Signed by Shopify, but for another shop than the one that was named.
+    let other: Change = |query| {
+        query.retain(|(name, _)| name != "hmac");
+        query.iter_mut().filter(|(name, _)| name == "shop").for_each(|(_, value)| value.insert(0, 'x'));
+        query.push(("hmac".to_owned(), callback_hmac::signature(query, &Secret::from(CLIENT_SECRET)).unwrap()));
+    };
+    assert_eq!(forged(&kit, other).await, Err(ConnectError::Forged));
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ pub use crate::resource::{Resources, Text};
 pub use crate::restli::{self, RestMethod};
 pub use crate::secret::Secret;
 pub use crate::tool::Tools;
+pub use crate::upstream::callback_hmac;
 pub use crate::upstream::oauth::{ClientAuth, Exchange, LwaProfile, OAuth, Pasted, RefreshLife, Region, SystemUser};
 pub use crate::upstream::provider::{ApiVersion, AuthShape, Hosts, Provider, Sites, Target, Targets, Throttle};
-pub use crate::upstream::sandbox::{Sandbox, Seed};
+pub use crate::upstream::sandbox::{SANDBOX_NOW, Sandbox, Seed};
 pub use crate::upstream::sign::proof;
 pub use crate::upstream::throttle::seconds_ms;
 pub use crate::upstream::token_server::{

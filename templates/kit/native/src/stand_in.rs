@@ -13,9 +13,11 @@ use axum::extract::{DefaultBodyLimit, Path, RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use kit::ports::{self, HttpRequest, HttpSend as _};
-use kit::upstream::sandbox::Sandboxes;
+use kit::ports::{self, Clock as _, HttpRequest, HttpSend as _};
+use kit::upstream::sandbox::{SANDBOX_HOST, SANDBOX_NOW, Sandboxes};
 use url::Url;
+
+use crate::clock::SystemClock;
 
 /// The routes over `sandboxes`.
 pub fn routes(sandboxes: Arc<Sandboxes>) -> Router {
@@ -49,15 +51,20 @@ async fn answer(
         return StatusCode::NO_CONTENT.into_response();
     }
     let query = query.map_or_else(String::new, |query| format!("?{query}"));
-    let Ok(url) = Url::parse(&format!("http://localhost/{path}{query}")) else {
+    let Ok(mut url) = Url::parse(&format!("http://localhost/{path}{query}")) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let host = url.query_pairs().find(|(name, _)| name == SANDBOX_HOST).map(|(_, host)| host.into_owned());
+    if host.is_some_and(|host| url.set_host(Some(&host)).is_err()) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let now = (SANDBOX_NOW.to_owned(), (SystemClock.wall_ms() / 1_000).to_string());
     let request = HttpRequest {
         integration,
         method,
         url,
-        headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).chain([now]).collect(),
         body: body.to_vec(),
         timeout: Duration::from_secs(30),
         max_response_bytes: 1 << 20,

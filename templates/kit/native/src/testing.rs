@@ -126,7 +126,7 @@ impl TestKit {
         let mut url = self.kit.connector.begin(tenant, &start).await?.authorize_url;
         url.query_pairs_mut().append_pair("decision", decision);
         let sandboxes = self.kit.sandboxes.as_ref().expect("sandboxes");
-        let page = sandboxes.visit(integration, url).expect("a page of consent");
+        let page = sandboxes.visit(integration, url, self.clock.wall_ms() / 1_000).expect("a page of consent");
         let back = page.header("location").and_then(|to| Url::parse(to).ok()).expect("the browser is sent back");
         let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
         self.kit.connector.finish(&Callback { query: &query, browser: "cookie" }).await

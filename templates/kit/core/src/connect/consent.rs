@@ -24,8 +24,10 @@ use crate::store::connect_links::Stage;
 use crate::store::connect_states::ConnectStateRow;
 use crate::store::connections::ConnectionState;
 use crate::tenant::Account;
+use crate::upstream::callback_hmac;
 use crate::upstream::executor::host_label;
 use crate::upstream::life;
+use crate::upstream::sandbox::SANDBOX_HOST;
 use crate::upstream::token::{self, Grant, Refusal};
 use crate::vault::credential::{Credential, Kind, Tokens};
 use crate::vault::{Life, VaultError};
@@ -201,6 +203,9 @@ impl Connector {
                 query.append_pair("code_challenge", &challenge).append_pair("code_challenge_method", "S256");
             }
             query.extend_pairs(oauth.authorize_params);
+            if let (true, Some(host)) = (self.sandboxed, authorize.host_str()) {
+                query.append_pair(SANDBOX_HOST, host);
+            }
         }
         Ok(Begun { authorize_url: url, state: Secret::new(state.into_bytes()) })
     }
@@ -218,6 +223,10 @@ impl Connector {
         if !bool::from(digest(callback.browser).as_bytes().ct_eq(pending.browser.as_bytes())) {
             return Err(ConnectError::OtherBrowser);
         }
+        let mounted = self.registry.integrations.get(&pending.integration).ok_or(ConnectError::NotOffered)?;
+        if mounted.provider.auth.oauth().is_some_and(|oauth| oauth.signed_callback) {
+            self.signed(&ctx, &pending, callback).await?;
+        }
         match callback.param("error") {
             None => {}
             Some("access_denied" | "user_cancelled_login" | "user_cancelled_authorize") => {
@@ -226,7 +235,6 @@ impl Connector {
             Some(_) => return Err(ConnectError::Refused),
         }
         let code = Secret::from(callback.param("code").ok_or(ConnectError::Denied)?);
-        let mounted = self.registry.integrations.get(&pending.integration).ok_or(ConnectError::NotOffered)?;
         let credential = self.exchange(&ctx, mounted, &pending, &code).await?;
         let account = Account::parse(&pending.account).map_err(|_| ConnectError::Unavailable)?;
         let life = life_of(mounted, &credential, self.clock.wall_ms());
@@ -248,6 +256,15 @@ impl Connector {
         }
         stored?;
         Ok(Finished { integration: pending.integration, link: pending.link, needs_target })
+    }
+
+    /// That the callback is signed with the app's secret, and for the host that the person named.
+    async fn signed(&self, ctx: &TenantCtx, pending: &Pending, callback: &Callback<'_>) -> Result<(), ConnectError> {
+        let app = self.vault.app(ctx, &pending.integration).await?.ok_or(ConnectError::NoApp)?;
+        let now_s = self.clock.wall_ms() / 1_000;
+        let good = callback_hmac::verify(callback.query, &app.client_secret, now_s)
+            && callback.param("shop") == pending.site.as_deref();
+        if good { Ok(()) } else { Err(ConnectError::Forged) }
     }
 
     /// Revokes tokens that are not stored (RFC 7009). Best effort.

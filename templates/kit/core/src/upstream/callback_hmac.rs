@@ -33,6 +33,16 @@ pub fn signature(query: &[(String, String)], client_secret: &Secret) -> Option<S
     hmac_hex(client_secret, &[message.as_bytes()])
 }
 
+/// The pairs of a query.
+pub fn pairs(query: &str) -> Vec<(String, String)> {
+    form_urlencoded::parse(query.as_bytes()).into_owned().collect()
+}
+
+/// A query of these pairs.
+pub fn query(pairs: &[(String, String)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
 /// The value of `name`, if there is exactly one.
 fn only<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let mut values = query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());

@@ -59,6 +59,8 @@ pub struct OAuth {
     pub client_auth: ClientAuth,
     /// Whether the consent is bound to us by PKCE (RFC 7636, S256).
     pub pkce: bool,
+    /// Whether the provider signs what it sends the browser back with ([`callback_hmac`](super::callback_hmac)).
+    pub signed_callback: bool,
     /// Scopes to ask for, separated by spaces.
     pub scopes: &'static str,
     /// What stands between two scopes in a request.
@@ -89,6 +91,7 @@ impl OAuth {
         revoke_url: None,
         client_auth: ClientAuth::BodyForm,
         pkce: true,
+        signed_callback: false,
         scopes: "",
         scope_separator: " ",
         authorize_params: &[],

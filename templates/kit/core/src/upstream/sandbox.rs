@@ -13,6 +13,11 @@ use crate::ports::{BoxFuture, HttpRequest, HttpResponse, HttpSend, Method, SendE
 use crate::registry::Registry;
 use crate::secret::Secret;
 
+/// The parameter of a consent page's address on this machine that says whose page it stands in for.
+pub const SANDBOX_HOST: &str = "sandbox_host";
+/// The header by which a sandbox learns what time it is, in seconds since the epoch: it has no clock of its own.
+pub const SANDBOX_NOW: &str = "x-sandbox-now";
+
 /// A stand-in for one provider.
 pub trait Sandbox: Send + Sync {
     /// What a connection to it is made from.
@@ -73,13 +78,13 @@ impl Sandboxes {
         }
     }
 
-    /// What a browser sees at `url` of one of them.
-    pub fn visit(&self, integration: &str, url: Url) -> Option<HttpResponse> {
+    /// What a browser sees at `url` of one of them, at `now_s` since the epoch.
+    pub fn visit(&self, integration: &str, url: Url, now_s: i64) -> Option<HttpResponse> {
         let request = HttpRequest {
             integration: integration.to_owned(),
             method: Method::Get,
             url,
-            headers: Vec::new(),
+            headers: vec![(SANDBOX_NOW.to_owned(), now_s.to_string())],
             body: Vec::new(),
             timeout: Duration::from_secs(1),
             max_response_bytes: 1 << 20,
