@@ -644,6 +644,20 @@ async fn the_connection_of_another_integration_or_tenant_is_no_fallback() {
     assert_eq!(two.upstream.keys(), [""; 0]);
 }
 
+#[tokio::test]
+async fn each_call_opens_one_record_and_a_change_of_a_connection_has_its_time() {
+    let two = Two::new().await;
+    let before = two.test.kit.vault.opened();
+    for _ in 0..3 {
+        call(&two.test.kit, &two.a, "crm_me", json!({})).await.unwrap();
+    }
+    assert_eq!(two.test.kit.vault.opened() - before, 3);
+    two.test.clock.advance_ms(5_000);
+    set(&two.test.kit, "a", "crm", "another").await;
+    let changed = two.test.kit.operator.connection_list("a").await.unwrap()[0].changed_ms;
+    assert_eq!(changed, kit::ports::Clock::wall_ms(&*two.test.clock));
+}
+
 // A credential that the provider no longer takes.
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use kit::upstream::sweep::Swept;
 use serde_json::json;
 
 use crate::net::{CLIENT_SECRET, Place, Reply};
-use crate::world::{DAY, HOUR, MINUTE, Replica, World, good, pass};
+use crate::world::{DAY, HOUR, MINUTE, Replica, SECOND, World, good, pass};
 
 const QUARTER_S: i64 = 90 * 86_400;
 
@@ -157,6 +157,22 @@ async fn criterion_09_connections_that_cannot_be_renewed_do_not_keep_others_wait
         sweep(std::slice::from_ref(&one)).await;
     }
     assert_eq!(world.net.tokens(Place::Token), ["R-a-0", "R-a-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn criterion_09_a_connection_that_cannot_be_renewed_is_left_alone_for_ten_minutes() {
+    let (world, one) = World::with_one().await;
+    world.net.manner(|manner| manner.refresh_expires_in = Some(QUARTER_S));
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    assert_eq!(one.call(&a, "shop_me").await, good("a"));
+    pass(77 * DAY).await;
+    one.kit.operator.app_remove("shop", None).await.unwrap();
+    let swept = async || one.kit.sweeper.pass().await.unwrap().failed;
+    assert_eq!((swept().await, swept().await), (1, 0));
+    pass(599 * SECOND).await;
+    assert_eq!(swept().await, 0);
+    pass(2 * SECOND).await;
+    assert_eq!(swept().await, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -415,6 +415,7 @@ pub struct Way {
 
 impl HttpSend for Way {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>> {
+        assert!(request.timeout >= Duration::from_millis(100), "{:?} is no time for {}", request.timeout, request.url);
         Box::pin(self.net.handle(self.replica, request))
     }
 }

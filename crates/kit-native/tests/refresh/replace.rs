@@ -142,3 +142,20 @@ async fn criterion_18_a_data_key_replaced_during_a_refresh_costs_no_token() {
     assert_eq!(world.net.tokens(Place::Api), vec!["A-a-1"; 3]);
     assert_eq!(world.net.tokens(Place::Token), ["R-a-0"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn criterion_18_a_data_key_replaced_during_the_exchange_of_a_machine_token_costs_no_token() {
+    let (world, one) = World::with_one().await;
+    let kept = serde_json::json!({"access_token": "A-a-0", "expires_in": 60 * 86_400});
+    let a = one.tenant("a", "meta", kept.to_string()).await;
+    pass(55 * 24 * HOUR).await;
+    let gate = Arc::new(Semaphore::new(0));
+    world.net.script_token(Reply::Held(gate.clone()));
+    assert_eq!(one.call(&a, "meta_me").await, good("a"), "the token at hand is still good");
+    until("the exchange is under way", || world.net.counts().0 == 1).await;
+    one.kit.operator.vault_rotate_dek("a").await.unwrap();
+    gate.add_permits(1);
+    until("the exchange is over", || one.kit.refresher.under_way() == 0).await;
+    assert_eq!(one.call(&a, "meta_me").await, good("a"));
+    assert_eq!(world.net.tokens(Place::Api), ["A-a-0", "A-a-1"]);
+}

@@ -86,6 +86,25 @@ async fn criterion_05_a_store_that_is_away_for_five_minutes_costs_nothing_but_ti
 }
 
 #[tokio::test(start_paused = true)]
+async fn criterion_05_a_store_that_is_away_for_longer_than_ten_minutes_costs_the_pair_and_holds_nobody_up() {
+    let (world, one) = World::with_one().await;
+    world.net.manner(|manner| manner.grace = true);
+    let a = one.tenant("a", "shop", "R-a-0").await;
+    one.sql.plan(COMMIT, usize::MAX, Fault::Lost);
+    one.call(&a, "shop_me").await.unwrap_err();
+    pass(560 * SECOND).await;
+    assert_eq!(one.kit.refresher.under_way(), 1, "it is still trying");
+    pass(60 * SECOND).await;
+    assert_eq!(one.kit.refresher.under_way(), 0, "it has given up");
+    one.sql.heal();
+    // Its lease has to pass first; then this provider lets the old refresh token be used once more.
+    one.call(&a, "shop_me").await.unwrap_err();
+    pass(30 * SECOND).await;
+    assert_eq!(one.call(&a, "shop_me").await, good("a"));
+    assert_eq!(world.net.tokens(Place::Token), ["R-a-0", "R-a-0"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn criterion_05_a_write_whose_answer_was_lost_is_found_done_and_nothing_is_revoked() {
     let (world, one) = World::with_one().await;
     let a = one.tenant("a", "shop", "R-a-0").await;

@@ -93,7 +93,6 @@ pub(crate) enum RefreshError {
 impl From<VaultError> for RefreshError {
     fn from(error: VaultError) -> Self {
         match error {
-            VaultError::NoConnection => Self::Gone,
             VaultError::Rejected | VaultError::Shredded => Self::Dead,
             _ => Self::Unavailable,
         }

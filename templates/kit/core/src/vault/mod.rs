@@ -51,8 +51,6 @@ const MAX_CACHED_CONNECTIONS: usize = 10_000;
 /// Why the vault did not open or seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VaultError {
-    /// No connection of that name.
-    NoConnection,
     /// The record does not open: altered, moved, or sealed under another key.
     Rejected,
     /// The tenant has no data key any more: it was deleted.
@@ -72,7 +70,6 @@ pub enum VaultError {
 impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoConnection => "there is no such connection",
             Self::Rejected => "the sealed record does not open",
             Self::Shredded => "the tenant's keys were destroyed",
             Self::Conflict => "the connection was changed at the same moment",
