@@ -260,6 +260,24 @@ fn a_secret_has_no_place_on_the_command_line() {
 }
 
 #[test]
+fn a_link_to_connect_an_account_is_data_and_says_what_it_is_good_for() {
+    let live = Live::empty();
+    live.run(&["tenant", "add", "acme"]).ok();
+    let ended = live.run(&["connect", "shop", "--tenant", "acme"]);
+    let (link, note) = (ended.out.trim_end(), ended.err.clone());
+    assert!(link.starts_with("http://127.0.0.1:") && link.contains("/connect/"), "{link}");
+    assert_eq!(link.rsplit('/').next().map(str::len), Some(32), "{link}");
+    let start = "whoever opens it connects their shop account for the tenant `acme`: send it to that person alone; good once, until ";
+    assert!(note.starts_with(start), "{note}");
+    let json: Value = serde_json::from_str(&live.run(&["connect", "shop", "--tenant", "acme", "--json"]).ok()).unwrap();
+    assert_ne!(json["url"], link, "each time another one");
+    let unknown = live.run(&["connect", "shops", "--tenant", "acme"]);
+    assert!(unknown.err.starts_with("error: there is no integration `shops`"), "{}", unknown.err);
+    let missing = live.run(&["connect", "shop", "--tenant", "nobody"]);
+    assert!(missing.err.starts_with("error: there is no tenant `nobody`"), "{}", missing.err);
+}
+
+#[test]
 fn connections_are_listed_and_removed() {
     let live = Live::empty();
     live.run(&["tenant", "add", "acme"]).ok();

@@ -353,6 +353,7 @@ async fn a_region_and_a_profile_are_chosen() {
     assert!(page.body.contains("Profile &lt;1&gt;"), "escaped: {}", page.body);
     assert_eq!(world.connections().await, [("lwa".to_owned(), ConnectionState::NeedsTarget)]);
     let choose = format!("{link}/choose");
+    browser.get(&link).await.says(200, "Choose a profile");
     browser.post(&choose, "").await.says(422, "Choose a profile");
     browser.post(&choose, "target=p9").await.says(422, "Choose a profile");
     browser.post(&choose, "target=p1").await.says(200, "Done");

@@ -120,6 +120,9 @@ impl Connector {
         let Some(mounted) = self.registry.integrations.get(&link.row.integration) else {
             return Ok(Page::gone().into());
         };
+        if link.row.stage == Stage::Choosing {
+            return Ok(Answer::redirect(&self.path(link.text, "/choose")));
+        }
         let has_app = matches!(self.vault.app(&link.ctx, &mounted.instance).await, Ok(Some(_)));
         let Some(way) = way(mounted, has_app) else { return Ok(Page::no_app(mounted.provider.title).into()) };
         let mut fields = Vec::new();
