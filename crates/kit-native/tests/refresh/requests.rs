@@ -1,5 +1,7 @@
 //! Criteria 13 to 17 and 20: what an upstream's no means, what is sent twice, and whose token a request carries.
 
+use std::sync::{Arc, Mutex};
+
 use kit::error::ErrorKind;
 use kit::operator::NewConnection;
 use kit::ports::SendError;
@@ -176,8 +178,28 @@ async fn criterion_17_a_tenant_whose_refresh_hangs_delays_no_other() {
 }
 
 /// Every shape, on its good and its bad ways.
+/// Everything that is logged, at the most talkative level.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn criterion_17_no_secret_is_in_a_report_an_error_or_the_database() {
+async fn criterion_17_no_secret_is_in_a_report_a_log_an_error_or_the_database() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
     let (world, one) = World::with_one().await;
     let mut said = String::new();
     for integration in ["shop", "ads", "link", "meta", "lwa", "chat", "key"] {
@@ -210,6 +232,9 @@ async fn criterion_17_no_secret_is_in_a_report_an_error_or_the_database() {
         said += &format!("{:?}", one.connection(&name).await);
     }
     said += &world.reported();
+    let logged = String::from_utf8(std::mem::take(&mut *log.0.lock().unwrap())).unwrap();
+    assert!(logged.contains("tenant=\"canary-link\""), "the log is there: {logged}");
+    said += &logged;
     let mut stored = Vec::new();
     for file in ["store.db", "store.db-wal"] {
         stored.extend(std::fs::read(world.folder.path().join(file)).unwrap_or_default());
