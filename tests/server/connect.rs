@@ -87,3 +87,35 @@ fn every_provider_is_called_dies_is_connected_in_a_browser_and_called_again() {
     let lines = String::from_utf8_lossy(&output.stdout).lines().filter(|line| line.starts_with("OK ")).count();
     assert_eq!(lines, plan.as_array().unwrap().len());
 }
+
+/// The environment variable `name`, which `scripts/setup` prints.
+fn tool(name: &str) -> std::ffi::OsString {
+    std::env::var_os(name).unwrap_or_else(|| panic!("{name}: run `eval \"$(scripts/setup --print-env)\"` first"))
+}
+
+#[test]
+fn the_vendors_own_packages_understand_the_sandboxes_and_send_what_was_recorded() {
+    let (node, python) = (tool("MCPKIT_NODE"), tool("MCPKIT_PY_VENDORS"));
+    tool("MCPKIT_VENDORS_NODE_MODULES");
+    let dev = agency();
+    let vendors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vendors");
+    for (integration, script) in [
+        ("slack", "slack.py"),
+        ("notion", "notion.mjs"),
+        ("meta", "meta.py"),
+        ("linkedin", "linkedin.py"),
+        ("linkedin", "linkedin.mjs"),
+        ("supermetrics", "supermetrics_query.py"),
+        ("shopify", "shopify.mjs"),
+    ] {
+        let program = if script.ends_with(".py") { &python } else { &node };
+        let sandbox = format!("http://{}/sandbox/{integration}", dev.listening.address);
+        let output = must(Command::new(program).arg(vendors.join(script)).arg(sandbox));
+        let output = String::from_utf8(output.stdout).unwrap();
+        assert!(output.ends_with(&format!("OK {script}\n")), "{script}: {output}");
+        let parsed = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        let sent: Vec<Value> = output.lines().filter_map(|line| line.strip_prefix("SENT ")).map(parsed).collect();
+        let recorded = std::fs::read_to_string(vendors.join(format!("sent/{script}.jsonl"))).unwrap();
+        assert_eq!(sent, recorded.lines().map(parsed).collect::<Vec<_>>(), "{script}: see common.py for how to record");
+    }
+}

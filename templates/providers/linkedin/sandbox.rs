@@ -75,7 +75,8 @@ impl LinkedInSandbox {
         if request.header("x-restli-protocol-version") != Some("2.0.0") {
             return Err(no(400, "X-Restli-Protocol-Version 2.0.0 is required"));
         }
-        if request.header("x-restli-method") != Some("finder") {
+        // LinkedIn's own packages differ in its case, and Rest.li takes either.
+        if !request.header("x-restli-method").is_some_and(|method| method.eq_ignore_ascii_case("finder")) {
             return Err(no(400, "X-RestLi-Method does not fit the request"));
         }
         let (params, fields) = query(request)?;

@@ -44,6 +44,12 @@ fn every_header_is_insisted_on() {
 }
 
 #[test]
+fn the_method_is_read_without_regard_to_case() {
+    assert_eq!(ask("x-restli-method", Some("FINDER")).0, 200);
+    assert_eq!(ask("x-restli-method", Some("get")).0, 400);
+}
+
+#[test]
 fn another_version_is_refused_in_linkedins_words() {
     let body =
         json!({"status": 426, "code": "NONEXISTENT_VERSION", "message": "Requested version 20251101 is not active"});

@@ -129,9 +129,12 @@ impl Sandbox for MetaSandbox {
         if path == ["v26.0", "oauth", "access_token"] {
             return self.exchange(request);
         }
-        let Some(token) = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")) else {
+        // In a header, or as the parameter that Meta's own packages send.
+        let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned);
+        let Some(token) = bearer.or_else(|| request.query("access_token")) else {
             return refused(104, "An access token is required to request this resource.");
         };
+        let token = token.as_str();
         if let Err(dead) = alive(token) {
             return dead;
         }

@@ -167,3 +167,27 @@ async fn a_tenant_without_a_connection_is_told_the_way_out() {
     assert_eq!(error.kind(), ErrorKind::NoCredentials);
     assert!(error.to_string().contains("test-server connection set m --tenant acme"));
 }
+
+/// What `proof` and a token as a parameter are answered with.
+fn asked_without_a_header(token: &str, proof: &str) -> Value {
+    let url = format!("https://graph.facebook.com/v26.0/me/adaccounts?access_token={token}&appsecret_proof={proof}");
+    let request = HttpRequest {
+        integration: "m".into(),
+        method: Method::Get,
+        url: url.parse().unwrap(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        timeout: Duration::from_secs(1),
+        max_response_bytes: 1 << 20,
+    };
+    serde_json::from_slice(&super::sandbox::MetaSandbox::default().handle(&request).body).unwrap()
+}
+
+#[test]
+fn the_token_is_also_read_from_the_address_where_metas_own_packages_put_it() {
+    let token = format!("{TOKEN}0");
+    let proof = proof(&Secret::from(CLIENT_SECRET), &Secret::from(token.as_str()));
+    assert_eq!(asked_without_a_header(&token, &proof)["data"][0]["id"], SHOP);
+    assert_eq!(asked_without_a_header(&token, "wrong")["error"]["code"], 100);
+    assert_eq!(asked_without_a_header("", "")["error"]["code"], 190);
+}

@@ -125,14 +125,24 @@ fn api(request: &HttpRequest, path: &str) -> HttpResponse {
     answer.map_or_else(refusal, |body| HttpResponse::json(200, &body))
 }
 
+/// An argument of a method that only reads: from the address, or from a form, as Slack's own packages send it.
+fn argument(request: &HttpRequest, name: &str) -> Option<String> {
+    let is_form = |value: &str| value.starts_with("application/x-www-form-urlencoded");
+    let mut form = request.url.clone();
+    if request.method == Method::Post && request.header("content-type").is_some_and(is_form) {
+        form.set_query(std::str::from_utf8(&request.body).ok());
+    }
+    form.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
 fn list(request: &HttpRequest) -> Result<Value, &'static str> {
-    let types = request.query("types").unwrap_or_else(|| "public_channel".into());
+    let types = argument(request, "types").unwrap_or_else(|| "public_channel".into());
     if !types.split(',').all(|kind| matches!(kind, "public_channel" | "private_channel" | "mpim" | "im")) {
         return Err("invalid_types");
     }
-    let limit = request.query("limit").map_or(Ok(100), |text| text.parse::<usize>());
+    let limit = argument(request, "limit").map_or(Ok(100), |text| text.parse::<usize>());
     let limit = limit.ok().filter(|limit| (1..1_000).contains(limit)).ok_or("invalid_limit")?;
-    let cursor = request.query("cursor").filter(|cursor| !cursor.is_empty());
+    let cursor = argument(request, "cursor").filter(|cursor| !cursor.is_empty());
     let start = match cursor.as_deref() {
         None => 0,
         Some(cursor) => match reserved(cursor) {
@@ -148,9 +158,8 @@ fn list(request: &HttpRequest) -> Result<Value, &'static str> {
     let all: Vec<Value> = channels().into_iter().filter(wanted).collect();
     let end = (start + limit).min(all.len());
     // Archived channels are left out of the page after it was cut.
-    let kept = |channel: &&Value| {
-        request.query("exclude_archived").is_none_or(|v| v != "true") || channel["is_archived"] == false
-    };
+    let all_kept = argument(request, "exclude_archived").is_none_or(|value| !matches!(value.as_str(), "true" | "1"));
+    let kept = |channel: &&Value| all_kept || channel["is_archived"] == false;
     let page: Vec<&Value> = all.iter().skip(start).take(limit).filter(kept).collect();
     let next = if end < all.len() { format!("sandbox-{end}") } else { String::new() };
     Ok(json!({"ok": true, "channels": page, "response_metadata": {"next_cursor": next}}))

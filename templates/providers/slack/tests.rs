@@ -176,3 +176,21 @@ async fn a_consent_connects_a_workspace() {
     let error = kit.consent(&other, "s", None, "deny").await.unwrap_err();
     assert_eq!(error.to_string(), "the consent was not given");
 }
+
+#[test]
+fn arguments_are_also_read_from_a_form_as_slacks_own_packages_send_it() {
+    let form = ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+    let request = HttpRequest {
+        integration: "s".into(),
+        method: Method::Post,
+        url: "https://slack.com/api/conversations.list".parse().unwrap(),
+        headers: vec![("authorization".into(), format!("Bearer {FIRST_ACCESS_TOKEN}")), form],
+        body: b"types=public_channel%2Cprivate_channel&exclude_archived=1&limit=3".to_vec(),
+        timeout: Duration::from_secs(1),
+        max_response_bytes: 1 << 20,
+    };
+    let answer: Value = serde_json::from_slice(&super::sandbox::SlackSandbox::default().handle(&request).body).unwrap();
+    let names: Vec<&Value> = answer["channels"].as_array().unwrap().iter().map(|channel| &channel["name"]).collect();
+    assert_eq!(names, ["general", "orders"], "the third is archived");
+    assert_eq!(answer["response_metadata"]["next_cursor"], "sandbox-3");
+}
