@@ -5,6 +5,8 @@ use kit::prelude::*;
 /// Notion refuses a request without this header. A version has no published end; newer ones change response shapes, so
 /// raise it together with `tools.rs` and `sandbox.rs`.
 pub(super) const NOTION_VERSION: &str = "2026-03-11";
+/// Notion's own client sends it with requests for tokens too.
+const HEADERS: &[(&str, &str)] = &[("Notion-Version", NOTION_VERSION)];
 
 pub(super) const PROVIDER: Provider = Provider {
     id: "notion",
@@ -17,6 +19,7 @@ pub(super) const PROVIDER: Provider = Provider {
             client_auth: ClientAuth::BasicJson,
             pkce: false,
             authorize_params: &[("owner", "user")],
+            headers: HEADERS,
             // An internal token, which does not end. The tokens of a consent do not say when they end: one is renewed
             // when Notion refuses it, and each refresh token is good once.
             pasted: Pasted::AccessToken,
@@ -25,7 +28,7 @@ pub(super) const PROVIDER: Provider = Provider {
         header: "Authorization",
         prefix: "Bearer ",
     },
-    headers: &[("Notion-Version", NOTION_VERSION)],
+    headers: HEADERS,
     // About three requests a second; 429 with `Retry-After` in whole seconds.
     ..Provider::PLAIN
 };

@@ -71,6 +71,8 @@ pub struct OAuth {
     pub exchange_params: &'static [(&'static str, &'static str)],
     /// Further parameters of a refresh.
     pub refresh_params: &'static [(&'static str, &'static str)],
+    /// Further headers of every request to this server.
+    pub headers: &'static [(&'static str, &'static str)],
     /// An access token is renewed this long before its end, or in the last fifth of its life if that is shorter.
     pub refresh_before: Duration,
     /// How long a refresh token lives.
@@ -97,6 +99,7 @@ impl OAuth {
         authorize_params: &[],
         exchange_params: &[],
         refresh_params: &[],
+        headers: &[],
         refresh_before: Duration::from_secs(300),
         refresh_life: RefreshLife::Endless,
         settles_in: Duration::ZERO,

@@ -119,6 +119,7 @@ fn authenticated<'a>(
 ) -> Option<HttpRequest> {
     let (id, secret) = (app.client_id.as_str(), app.client_secret.expose_str()?);
     let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+    headers.extend(oauth.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     match oauth.client_auth {
         ClientAuth::BodyForm | ClientAuth::BodyJson => params.extend([("client_id", id), ("client_secret", secret)]),
         // RFC 6749 §2.3.1 wants both form-encoded before they are joined.
