@@ -21,6 +21,9 @@ const HEADERS = [
   'x-shopify-access-token',
 ];
 
+/** Parameters that are new each time. */
+const RANDOM = ['code', 'code_challenge', 'code_verifier', 'refresh_token', 'state'];
+
 function fail(text) {
   console.error(text);
   process.exit(1);
@@ -59,6 +62,10 @@ export function meant(url, vendor) {
   return vendor + url.slice(sandbox().length);
 }
 
+/** Pairs in an order, and alike each time. */
+const settled = (pairs) =>
+  pairs.map(([name, value]) => [name, RANDOM.includes(name) ? '(random)' : value]).sort(byText);
+
 const byText = (one, other) => (String(one) < String(other) ? -1 : 1);
 
 let recording = true;
@@ -77,11 +84,13 @@ export function sent(method, url, given, body, { decode = true } = {}) {
   const headers = Object.fromEntries(HEADERS.filter((name) => all.has(name)).map((name) => [name, all.get(name)]));
   const kind = headers['content-type'] ?? '';
   let content = null;
-  if (body && kind.startsWith('application/json')) content = JSON.parse(body);
+  if (body && kind.startsWith('application/json')) {
+    content = JSON.parse(body, (name, value) => (RANDOM.includes(name) ? '(random)' : value));
+  }
   else if (body && kind.startsWith('application/x-www-form-urlencoded')) {
-    content = [...new URLSearchParams(String(body))].sort(byText);
+    content = settled([...new URLSearchParams(String(body))]);
   } else if (body) fail(`a body of ${kind}`);
-  const query = (decode ? [...searchParams] : raw()).sort(byText);
+  const query = settled(decode ? [...searchParams] : raw());
   console.log(`SENT ${JSON.stringify({ body: content, headers, host, method, path: pathname, query })}`);
 }
 

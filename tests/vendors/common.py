@@ -27,6 +27,9 @@ HEADERS = {
     "x-restli-protocol-version",
 }
 
+# Parameters that are new each time.
+RANDOM = {"code", "code_challenge", "code_verifier", "refresh_token", "state"}
+
 
 def sandbox():
     if len(sys.argv) != 2:
@@ -45,6 +48,11 @@ def meant(url, vendor):
     if not url.startswith(sandbox()):
         sys.exit(f"{url} is not at the sandbox")
     return vendor + url.removeprefix(sandbox())
+
+
+def settled(pairs):
+    """Pairs in an order, and alike each time."""
+    return sorted([name, "(random)" if name in RANDOM else value] for name, value in pairs)
 
 
 recording = True
@@ -73,14 +81,14 @@ def sent(method, url, headers, body=None, decode=True):
     elif kind.startswith("application/json"):
         content = json.loads(body)
     elif kind.startswith("application/x-www-form-urlencoded"):
-        content = sorted(parse_qsl(body, keep_blank_values=True))
+        content = settled(parse_qsl(body, keep_blank_values=True))
     else:
         sys.exit(f"a body of {kind}")
     request = {
         "method": method,
         "host": parts.netloc,
         "path": parts.path,
-        "query": sorted(query),
+        "query": settled(query),
         "headers": {name: headers[name] for name in sorted(HEADERS & headers.keys())},
         "body": content,
     }
