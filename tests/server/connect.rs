@@ -107,6 +107,13 @@ fn the_vendors_own_packages_understand_the_sandboxes_and_send_what_was_recorded(
         ("linkedin", "linkedin.mjs"),
         ("supermetrics", "supermetrics_query.py"),
         ("shopify", "shopify.mjs"),
+        ("google_ads", "google_oauth.py"),
+        ("google_ads", "google_oauth.mjs"),
+        ("slack", "slack_oauth.py"),
+        ("slack", "slack_oauth.mjs"),
+        ("notion", "notion_oauth.mjs"),
+        ("linkedin", "linkedin_oauth.py"),
+        ("shopify", "shopify_oauth.mjs"),
     ] {
         let program = if script.ends_with(".py") { &python } else { &node };
         let sandbox = format!("http://{}/sandbox/{integration}", dev.listening.address);

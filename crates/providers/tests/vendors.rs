@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use kit::App;
 use kit::prelude::*;
+use kit::upstream::sandbox::SANDBOX_HOST;
 use kit_native::testing::TestKit;
 
 /// The headers that are recorded; the rest is about the connection, or names who asks.
@@ -44,21 +45,69 @@ impl Sandbox for Recorder {
     }
 }
 
-/// What the tools of `integration` send when they are called like this, without the requests for tokens.
-async fn ours(integration: Integration, calls: &[(&str, Value)]) -> Vec<Value> {
+/// A kit whose integration is `i`, and what its sandbox is asked.
+async fn recorded(integration: Integration) -> (TestKit, Arc<Mutex<Vec<Value>>>) {
     let app = |integration| App::new("test-server", "0.0.0").integration("i", integration);
     let plain = TestKit::new(&app(integration.clone())).await;
     let make = plain.kit.registry.integrations["i"].sandbox.clone().unwrap();
     let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
     let remembered = seen.clone();
     let recorded = integration.sandbox(move || Recorder { sandbox: make(), seen: remembered.clone() });
-    let kit = TestKit::new(&app(recorded)).await;
+    (TestKit::new(&app(recorded)).await, seen)
+}
+
+/// What the tools send when they are called like this, without the requests for tokens.
+async fn calls(integration: Integration, calls: &[(&str, Value)]) -> Vec<Value> {
+    let (kit, seen) = recorded(integration).await;
     let tenant = kit.tenant("acme").await;
     for (tool, arguments) in calls {
         kit.call(&tenant, &format!("i_{tool}"), arguments.clone()).await.unwrap();
     }
     let tokens = ["/oauth/v2/accessToken", "/admin/oauth/access_token", "/api/oauth.v2.access"];
     seen.lock().unwrap().drain(..).filter(|request| !tokens.iter().any(|path| request["path"] == *path)).collect()
+}
+
+/// What a consent and a refresh send: where the browser is led, then the two requests for tokens.
+async fn consent(integration: Integration, site: Option<&str>, tool: &str) -> Vec<Value> {
+    let (kit, seen) = recorded(integration).await;
+    let tenant = kit.bare_tenant("acme").await;
+    kit.kit.operator.app_set("i", None, CLIENT_ID, Secret::from(CLIENT_SECRET)).await.unwrap();
+    kit.consent(&tenant, "i", site, "allow").await.unwrap();
+    kit.kit.sandboxes.as_ref().and_then(|sandboxes| sandboxes.tokens("i")).unwrap().expire();
+    kit.call(&tenant, &format!("i_{tool}"), json!({})).await.unwrap();
+    let oauth =
+        ["/auth", "/authorize", "/authorization", "/token", "/accessToken", "/access_token", "/oauth.v2.access"];
+    let is_oauth = |request: &Value| oauth.iter().any(|end| request["path"].as_str().unwrap().ends_with(end));
+    let mut requests: Vec<Value> = seen.lock().unwrap().drain(..).filter(is_oauth).collect();
+    for request in &mut requests {
+        // What only a sandbox is told: the button that was pressed, and whom it stands for.
+        take(&mut request["query"], "decision");
+        take(&mut request["query"], SANDBOX_HOST);
+        let Value::Object(request) = request else { continue };
+        request
+            .iter_mut()
+            .filter(|(part, _)| matches!(part.as_str(), "query" | "body"))
+            .for_each(|(_, part)| alike(part));
+    }
+    requests
+}
+
+/// Makes parameters that are new each time alike, as the recordings have them.
+fn alike(params: &mut Value) {
+    const RANDOM: [&str; 5] = ["code", "code_challenge", "code_verifier", "refresh_token", "state"];
+    match params {
+        Value::Object(params) => {
+            params
+                .iter_mut()
+                .filter(|(name, _)| RANDOM.contains(&name.as_str()))
+                .for_each(|(_, v)| *v = "(random)".into());
+        }
+        Value::Array(pairs) => {
+            let random = |pair: &&mut Value| RANDOM.iter().any(|name| pair[0] == *name);
+            pairs.iter_mut().filter(random).for_each(|pair| pair[1] = "(random)".into());
+        }
+        _ => {}
+    }
 }
 
 /// A request in the form of the recordings.
@@ -101,13 +150,13 @@ fn theirs(script: &str) -> Vec<Value> {
 }
 
 /// Compares one by one, after `reconcile` was done to what the package has sent.
-async fn equal(script: &str, integration: Integration, calls: &[(&str, Value)], reconcile: fn(&mut Value)) {
-    let (mut ours, mut theirs) = (ours(integration, calls).await, theirs(script));
+fn equal(script: &str, mut ours: Vec<Value>, reconcile: fn(&mut Value)) {
+    let mut theirs = theirs(script);
     ours.iter_mut().chain(&mut theirs).for_each(same_token);
     theirs.iter_mut().for_each(reconcile);
-    assert_eq!(ours.len(), theirs.len(), "{script}");
-    for ((ours, theirs), call) in ours.iter().zip(&theirs).zip(calls) {
-        assert_eq!(ours, theirs, "{script}: {call:?}");
+    assert_eq!(ours.len(), theirs.len(), "{script}: {ours:#?}");
+    for (number, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        assert_eq!(ours, theirs, "{script}: request {number}");
     }
 }
 
@@ -131,13 +180,13 @@ fn take(pairs: &mut Value, name: &str) -> Option<Value> {
 
 #[tokio::test]
 async fn slack_is_asked_as_slack_sdk_asks() {
-    let calls = [
+    let asked = [
         ("channels", json!({"include_private": true, "limit": 3})),
         ("channels", json!({"include_private": true, "limit": 3, "cursor": "sandbox-3"})),
         ("post_message", json!({"channel": "C0LANTERN01", "text": "The weekly report is ready."})),
         ("post_message", json!({"channel": "C0LANTERN01", "text": "And here.", "thread": "1763894400.000100"})),
     ];
-    equal("slack.py", providers::slack::integration(), &calls, slack).await;
+    equal("slack.py", calls(providers::slack::integration(), &asked).await, slack);
 }
 
 fn slack(request: &mut Value) {
@@ -161,7 +210,7 @@ fn slack(request: &mut Value) {
 #[tokio::test]
 async fn notion_is_asked_as_its_client_asks() {
     let page = json!({"id": "5f2c0001-0000-4000-8000-000000000000"});
-    let calls = [
+    let asked = [
         ("search", json!({"query": "media"})),
         ("search", json!({"kind": "data_source"})),
         ("search", json!({"limit": 2})),
@@ -169,18 +218,18 @@ async fn notion_is_asked_as_its_client_asks() {
         ("page", page.clone()),
         ("page_text", page),
     ];
-    equal("notion.mjs", providers::notion::integration(), &calls, nothing).await;
+    equal("notion.mjs", calls(providers::notion::integration(), &asked).await, nothing);
 }
 
 #[tokio::test]
 async fn meta_is_asked_as_facebook_business_asks() {
-    let calls = [
+    let asked = [
         ("ad_accounts", json!({"limit": 2})),
         ("ad_accounts", json!({"limit": 2, "cursor": "QVFI2"})),
         ("campaigns", json!({"state": "active"})),
         ("insights", json!({"period": "last_7d", "by_day": true})),
     ];
-    equal("meta.py", providers::meta::integration(), &calls, meta).await;
+    equal("meta.py", calls(providers::meta::integration(), &asked).await, meta);
 }
 
 fn meta(request: &mut Value) {
@@ -203,17 +252,17 @@ fn linkedin_calls() -> Vec<(&'static str, Value)> {
 
 #[tokio::test]
 async fn linkedin_is_asked_as_its_javascript_client_asks() {
-    equal("linkedin.mjs", providers::linkedin::integration(), &linkedin_calls(), nothing).await;
+    equal("linkedin.mjs", calls(providers::linkedin::integration(), &linkedin_calls()).await, nothing);
 }
 
 #[tokio::test]
 async fn linkedin_is_asked_as_its_python_client_asks() {
-    equal("linkedin.py", providers::linkedin::integration(), &linkedin_calls(), |request| {
+    let ours = calls(providers::linkedin::integration(), &linkedin_calls()).await;
+    equal("linkedin.py", ours, |request| {
         // The two packages differ in the case of this one; Rest.li reads it without regard to case.
         assert_eq!(request["headers"]["x-restli-method"], "FINDER");
         request["headers"]["x-restli-method"] = "finder".into();
-    })
-    .await;
+    });
 }
 
 #[tokio::test]
@@ -222,18 +271,85 @@ async fn supermetrics_is_asked_as_its_package_asks() {
         json!({"data_source": "GAWA", "accounts": accounts, "fields": ["Date", "Sessions"], "start": "2026-10-01",
                "end": "2026-10-31"})
     };
-    let calls = [
+    let asked = [
         ("accounts", json!({"data_source": "GAWA"})),
         ("query", query(&["184200417", "184200418"])),
         ("query", query(&["slow"])),
         ("query_result", json!({"query_id": "req-2"})),
         ("query_result", json!({"query_id": "req-2"})),
     ];
-    equal("supermetrics_query.py", providers::supermetrics::integration(), &calls, nothing).await;
+    equal("supermetrics_query.py", calls(providers::supermetrics::integration(), &asked).await, nothing);
 }
 
 #[tokio::test]
 async fn shopify_is_asked_as_its_library_asks() {
-    let calls = [("orders", json!({"limit": 2, "query": "financial_status:paid"})), ("products", json!({}))];
-    equal("shopify.mjs", providers::shopify::integration(), &calls, nothing).await;
+    let asked = [("orders", json!({"limit": 2, "query": "financial_status:paid"})), ("products", json!({}))];
+    equal("shopify.mjs", calls(providers::shopify::integration(), &asked).await, nothing);
+}
+
+/// What both OAuth clients do that is the same in other words.
+fn oauth(request: &mut Value) {
+    // They name the charset, which a form has only one of.
+    if request["headers"]["content-type"] == "application/x-www-form-urlencoded;charset=UTF-8" {
+        request["headers"]["content-type"] = "application/x-www-form-urlencoded".into();
+    }
+    // `openid-client` escapes even the `-` of id and secret before they become HTTP Basic; RFC 6749 §2.3.1 has both as a form
+    // would have them, and forms leave it.
+    let (bare, escaped) = (
+        "Basic c2FuZGJveC1jbGllbnQ6c2FuZGJveC1jbGllbnQtc2VjcmV0",
+        "Basic c2FuZGJveCUyRGNsaWVudDpzYW5kYm94JTJEY2xpZW50JTJEc2VjcmV0",
+    );
+    if request["headers"]["authorization"] == escaped {
+        request["headers"]["authorization"] = bare.into();
+    }
+    // Authlib repeats the scopes in a refresh. RFC 6749 §6 has them default to what was granted.
+    let is_refresh =
+        request["body"].as_array().is_some_and(|pairs| pairs.contains(&json!(["grant_type", "refresh_token"])));
+    if is_refresh {
+        take(&mut request["body"], "scope");
+    }
+}
+
+#[tokio::test]
+async fn google_is_asked_for_tokens_as_independent_clients_ask() {
+    let ours = consent(providers::google_ads::integration(), None, "customers").await;
+    equal("google_oauth.py", ours.clone(), oauth);
+    equal("google_oauth.mjs", ours, oauth);
+}
+
+#[tokio::test]
+async fn slack_is_asked_for_tokens_as_independent_clients_ask() {
+    let ours = consent(providers::slack::integration(), None, "channels").await;
+    equal("slack_oauth.py", ours.clone(), oauth);
+    equal("slack_oauth.mjs", ours, oauth);
+}
+
+#[tokio::test]
+async fn notion_is_asked_for_tokens_as_its_client_asks() {
+    equal("notion_oauth.mjs", consent(providers::notion::integration(), None, "search").await, nothing);
+}
+
+#[tokio::test]
+async fn linkedin_is_asked_for_tokens_as_its_python_client_asks() {
+    equal("linkedin_oauth.py", consent(providers::linkedin::integration(), None, "ad_accounts").await, nothing);
+}
+
+#[tokio::test]
+async fn shopify_is_asked_for_tokens_as_its_library_asks() {
+    let ours = consent(providers::shopify::integration(), Some("little-lantern.myshopify.com"), "orders").await;
+    equal("shopify_oauth.mjs", ours, shopify_oauth);
+}
+
+fn shopify_oauth(request: &mut Value) {
+    // Empty, it asks for a token that is not bound to the person at the browser, as its absence does.
+    take(&mut request["query"], "grant_options[]");
+    // Shopify leaves out what RFC 6749 requires at these two places (§4.1.1, §4.1.3), and passes it over where it is there.
+    if request["method"] == "GET" {
+        let query = request["query"].as_array_mut().unwrap();
+        query.push(json!(["response_type", "code"]));
+        query.sort_by_key(|pair| pair[0].as_str().map(str::to_owned));
+    } else if request["body"].get("code").is_some() {
+        request["body"]["grant_type"] = "authorization_code".into();
+        request["body"]["redirect_uri"] = "https://mcp.test/callback".into();
+    }
 }
