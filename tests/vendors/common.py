@@ -4,7 +4,7 @@
 
 A script makes the calls of our tools with the vendor's own package, checks what the package made of the answers, and ends
 with `OK <script>`. Each request is printed before it is sent, as `SENT {json}`. What is expected to be sent is in
-sent/<script>.jsonl, where crates/providers/tests/vendors.rs compares it with what our tools send. To record it again:
+sent/<script>.jsonl, where crates/providers/tests/vendors compares it with what our tools send. To record it again:
 
     python slack.py http://127.0.0.1:PORT/sandbox/slack | sed -n 's/^SENT //p' > sent/slack.py.jsonl
 """
