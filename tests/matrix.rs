@@ -86,7 +86,7 @@ fn a_custom_api_that_speaks_restli_builds_lints_and_passes_its_tests() {
 
 #[test]
 fn every_preset_is_in_the_matrix() {
-    assert_eq!(PRESETS.len(), 10, "add a test for the new preset above");
+    assert_eq!(PRESETS.len(), 11, "add a test for the new preset above");
 }
 
 #[test]
