@@ -331,13 +331,13 @@ fn a_running_server_follows_its_operator_in_the_promised_time() {
     live.run(&["key", "revoke", revoked.split('_').nth(2).unwrap(), "--tenant", "revoked"]).ok();
     live.run(&["tenant", "delete", "deleted", "--confirm", "deleted"]).ok();
     let status = |key: &str| server.ask(&search(key)).status;
+    let gone = "NO_CREDENTIALS: tenant `removed` has no Notion connection for the integration `notion`\n\
+                hint: open http://127.0.0.1:";
     wait_until("every change is followed", PROMISED, || {
         server.ask(&search(replaced));
         let text = server.ask(&search(removed)).json()["result"]["content"][0]["text"].clone();
         live.upstream.seen().first().is_some_and(|seen| seen == "Bearer second-token")
-            && text
-                == "NO_CREDENTIALS: tenant `removed` has no Notion connection for the integration `notion`\n\
-                    hint: the operator runs `zz-everything connection set notion --tenant removed`"
+            && text.as_str().is_some_and(|text| text.starts_with(gone))
             && [suspended, revoked, deleted].iter().all(|key| status(key) == 401)
     });
     live.run(&["tenant", "resume", "suspended"]).ok();
@@ -355,7 +355,7 @@ fn a_credential_that_the_provider_refuses_is_listed_and_not_sent_again() {
     }
     assert_eq!(live.upstream.seen().len(), 1);
     let table = live.run(&["connection", "list", "--tenant", "acme"]).ok();
-    assert!(table.trim_end().ends_with("needs_reconnect: the provider refused the credential"), "{table}");
+    assert!(table.trim_end().ends_with("needs reconnect: the provider refused the credential"), "{table}");
 }
 
 #[test]
