@@ -146,13 +146,15 @@ fn leader_stopped(point: Point, stop: Stop) {
     let mut others = [(); 2].map(|()| stage.short(None));
     let mut leader = stage.short(Some(point));
     for round in 0..rounds() {
-        let tenant = format!("round-{round}");
-        stage.tenant(&tenant);
-        if point == Point::InFlight {
-            stage.authority.delay(&tenant, Duration::from_millis(150));
-        }
-        leader.begin(&tenant, 1);
-        leader.until("stopping");
+        let tenant = (0..20).map(|attempt| format!("round-{round}-{attempt}")).find(|tenant| {
+            stage.tenant(tenant);
+            if point == Point::InFlight {
+                stage.authority.delay(tenant, Duration::from_millis(150));
+            }
+            leader.begin(tenant, 1);
+            leader.stops()
+        });
+        let tenant = tenant.unwrap_or_else(|| panic!("{point:?} round {round}: no call comes to its fault"));
         if point == Point::InFlight {
             stage.authority.wait_for(&tenant);
             stage.authority.delay(&tenant, Duration::ZERO);

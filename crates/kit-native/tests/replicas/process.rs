@@ -287,6 +287,16 @@ impl Replica {
         while !self.line().expect("the replica goes on").ends_with(text) {}
     }
 
+    /// Whether it comes to its fault. On a busy machine a call can end in a time-out of its own before that.
+    pub fn stops(&mut self) -> bool {
+        loop {
+            let line = self.line().expect("the replica goes on");
+            if line.ends_with("stopping") || line.starts_with('[') {
+                return line.ends_with("stopping");
+            }
+        }
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         self.output.read_line(&mut line).unwrap();
