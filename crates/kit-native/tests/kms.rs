@@ -266,6 +266,21 @@ async fn a_user_that_google_refuses_is_denied_and_not_waited_for() {
     assert_eq!(ring.wrap(b"purpose", &Secret::from("k")).await.err(), Some(KeyWrapError::Denied));
 }
 
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// What signs for us goes to nobody in the clear: not at boot, and not when the file is another one later.
 #[tokio::test]
 async fn credentials_are_sent_to_no_address_without_tls() {
@@ -282,8 +297,16 @@ async fn credentials_are_sent_to_no_address_without_tls() {
     let ring = kek_ring::open(&gcp_with_file(address, &file).vault, &clock).unwrap();
     std::fs::write(&file, user(clear)).unwrap();
     let before = keeper.count();
+    // That it was refused, and not merely out of reach, is in the log.
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let logging = tracing::subscriber::set_default(subscriber);
     assert_eq!(ring.wrap(b"purpose", &Secret::from("k")).await.err(), Some(KeyWrapError::Unavailable));
+    drop(logging);
     assert_eq!(keeper.count(), before);
+    let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(logged.contains("is no https:// address"), "{logged}");
 }
 
 #[tokio::test]

@@ -199,7 +199,7 @@ impl Pipeline {
         if ctx.account().is_none() {
             for integration in self.registry.integrations.values() {
                 let accounts = self.executor.accounts(ctx, integration).await?;
-                if accounts.len() > 1 {
+                if !accounts.is_empty() {
                     choices.insert(integration.instance.clone(), accounts);
                 }
             }
@@ -220,7 +220,7 @@ impl Pipeline {
         }
         let Some(Value::Object(arguments)) = arguments else { return Ok(None) };
         let accounts = self.executor.accounts(ctx, integration).await?;
-        if accounts.len() < 2 {
+        if accounts.is_empty() {
             return Ok(None);
         }
         let named = arguments.remove(ACCOUNT).and_then(|named| named.as_str().map(str::to_owned));

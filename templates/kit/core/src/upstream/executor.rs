@@ -247,9 +247,13 @@ impl Executor {
         self.refresher.mark_dead(ctx, row, reason).await;
     }
 
-    /// The accounts that `ctx` has connections under, in whatever state, sorted.
+    /// The accounts that `ctx` has to choose from, sorted: of its connections in whatever state, where there are several.
+    /// Empty otherwise; every call asks, and most have but one.
     pub(crate) async fn accounts(&self, ctx: &TenantCtx, integration: &Mounted) -> Result<Vec<String>, ToolError> {
         let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+        if rows.len() < 2 {
+            return Ok(Vec::new());
+        }
         let mut accounts: Vec<String> = rows.iter().map(|held| held.row.account.clone()).collect();
         accounts.sort();
         Ok(accounts)
