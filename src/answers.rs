@@ -52,6 +52,37 @@ pub struct Integration {
     pub origin: Origin,
 }
 
+impl Integration {
+    /// The provider `id` of the catalogue, under `named` or its own name.
+    pub fn of_provider(id: &str, named: Option<&str>) -> Result<Self, Failure> {
+        let item = pick("provider", id, catalog::PROVIDERS)?;
+        let instance = parse_instance(named.unwrap_or(&item.id.replace('-', "_")))?;
+        Ok(Self { instance, origin: Origin::Provider(item.id) })
+    }
+
+    /// An API of the owner's own. What belongs to it is taken out of `set`: `key` or `instance.key`.
+    pub fn of_shape(api: &str, shape: Option<&str>, set: &mut BTreeMap<String, String>) -> Result<Self, Failure> {
+        let instance = parse_instance(api)?;
+        let Some(shape) = shape else {
+            return Err(Failure::new(
+                "nothing says how the API authenticates",
+                "give `--auth SHAPE`; see `mcpkit list shapes`",
+            ));
+        };
+        let shape = pick("shape", shape, catalog::SHAPES)?.id;
+        let mut settings = BTreeMap::new();
+        for setting in settings_of(shape) {
+            let named =
+                [format!("{instance}.{}", setting.key), format!("{api}.{}", setting.key), setting.key.to_owned()];
+            let given = named.iter().find_map(|key| set.remove(key));
+            let value = given.unwrap_or_else(|| default_of(setting, &instance));
+            check_setting(setting, &value)?;
+            settings.insert(setting.key, value);
+        }
+        Ok(Self { instance, origin: Origin::Custom { shape, settings } })
+    }
+}
+
 /// All answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answers {
@@ -63,6 +94,8 @@ pub struct Answers {
     pub integrations: Vec<Integration>,
     /// Ids of its deploy targets, sorted.
     pub deploy: Vec<&'static str>,
+    /// Patterns of managed files that the owner has taken over, sorted.
+    pub keep: Vec<String>,
 }
 
 /// Answers as texts, before they are checked. `None` and empty mean: not said.
@@ -85,20 +118,12 @@ pub struct Raw {
 impl Answers {
     /// Checks `raw`, with defaults for what was not said.
     pub fn check(name: ProjectName, raw: &Raw) -> Result<Self, Failure> {
-        let transport = match raw.transport.as_deref().unwrap_or(catalog::DEFAULT_TRANSPORT) {
-            "both" => Transport::Both,
-            "http" => Transport::Http,
-            "stdio" => Transport::Stdio,
-            other => return Err(unknown("transport", other, catalog::TRANSPORTS)),
-        };
         let mut integrations = Vec::new();
         let default = raw.api.is_none().then(|| catalog::DEFAULT_PROVIDER.to_owned());
         for id in raw.integrations.clone().unwrap_or_else(|| default.into_iter().collect()) {
             // `slack=slack_eu` is Slack under a name of its own.
             let (id, named) = id.split_once('=').map_or((id.as_str(), None), |(id, named)| (id, Some(named)));
-            let item = pick("provider", id, catalog::PROVIDERS)?;
-            let instance = parse_instance(named.unwrap_or(&item.id.replace('-', "_")))?;
-            integrations.push(Integration { instance, origin: Origin::Provider(item.id) });
+            integrations.push(Integration::of_provider(id, named)?);
         }
         if let (None, Some(shape)) = (&raw.api, &raw.auth) {
             let message = format!("`--auth {shape}` says how an API of your own authenticates, and there is none");
@@ -106,11 +131,59 @@ impl Answers {
         }
         let mut unused = raw.set.clone();
         if let Some(api) = &raw.api {
-            integrations.push(custom(api, raw.auth.as_deref(), &mut unused)?);
+            integrations.push(Integration::of_shape(api, raw.auth.as_deref(), &mut unused)?);
         }
         if let Some(key) = unused.keys().next() {
             return Err(unknown_setting(key, &integrations));
         }
+        let transport = raw.transport.as_deref().unwrap_or(catalog::DEFAULT_TRANSPORT);
+        Self::of(name, transport, integrations, raw.deploy.as_deref().unwrap_or_default(), Vec::new())
+    }
+
+    /// The answers that a project has recorded.
+    pub fn recorded(
+        name: &str,
+        transport: &str,
+        integrations: Vec<Integration>,
+        deploy: &[String],
+        keep: Vec<String>,
+    ) -> Result<Self, Failure> {
+        let name = ProjectName::parse(name).map_err(|error| {
+            Failure::new(error.to_string(), "put back the name that the project was generated with")
+        })?;
+        Self::of(name, transport, integrations, deploy, keep)
+    }
+
+    /// The same with one more integration. `None` if it is there already, just so.
+    pub fn with_integration(&self, integration: Integration) -> Result<Option<Self>, Failure> {
+        if let Some(other) = self.integrations.iter().find(|other| other.instance == integration.instance) {
+            return if *other == integration { Ok(None) } else { Err(taken(other, &integration)) };
+        }
+        let integrations = [&self.integrations[..], &[integration]].concat();
+        let deploy: Vec<String> = self.deploy.iter().map(|target| (*target).to_owned()).collect();
+        Self::of(self.name.clone(), self.transport.as_str(), integrations, &deploy, self.keep.clone()).map(Some)
+    }
+
+    /// The same with these targets as well.
+    pub fn with_deploy(&self, targets: &[String]) -> Result<Self, Failure> {
+        let deploy: Vec<String> = self.deploy.iter().map(|target| (*target).to_owned()).collect();
+        let deploy = [&deploy[..], targets].concat();
+        Self::of(self.name.clone(), self.transport.as_str(), self.integrations.clone(), &deploy, self.keep.clone())
+    }
+
+    fn of(
+        name: ProjectName,
+        transport: &str,
+        mut integrations: Vec<Integration>,
+        deploy: &[String],
+        mut keep: Vec<String>,
+    ) -> Result<Self, Failure> {
+        let transport = match transport {
+            "both" => Transport::Both,
+            "http" => Transport::Http,
+            "stdio" => Transport::Stdio,
+            other => return Err(unknown("transport", other, catalog::TRANSPORTS)),
+        };
         integrations.sort_by(|a, b| a.instance.cmp(&b.instance));
         if let Some(pair) = integrations.windows(2).find(|pair| pair[0].instance == pair[1].instance) {
             let message = format!("two integrations are called `{}`", pair[0].instance);
@@ -120,19 +193,21 @@ impl Answers {
             let hint = "choose one of `mcpkit list providers`, or your own API with `--api NAME --auth SHAPE`";
             return Err(Failure::new("a server without integrations has no tools", hint));
         }
-        let mut deploy = Vec::new();
-        for id in raw.deploy.iter().flatten() {
-            deploy.push(pick("target", id, catalog::TARGETS)?.id);
+        let mut targets = Vec::new();
+        for id in deploy {
+            targets.push(pick("target", id, catalog::TARGETS)?.id);
         }
-        deploy.sort_unstable();
-        deploy.dedup();
-        if let (Transport::Stdio, Some(target)) = (transport, deploy.first()) {
+        targets.sort_unstable();
+        targets.dedup();
+        if let (Transport::Stdio, Some(target)) = (transport, targets.first()) {
             let message = format!(
                 "a server that speaks only stdio cannot be deployed to `{target}`: nothing could reach it there"
             );
             return Err(Failure::new(message, "choose `--transport http` or `both`, or leave `--deploy` out"));
         }
-        Ok(Self { name, transport, integrations, deploy })
+        keep.sort_unstable();
+        keep.dedup();
+        Ok(Self { name, transport, integrations, deploy: targets, keep })
     }
 
     /// Whether the server speaks HTTP.
@@ -194,26 +269,6 @@ fn default_of(setting: &Setting, instance: &InstanceName) -> String {
     setting.default.replace("{api}", &instance.as_str().replace('_', "-"))
 }
 
-fn custom(api: &str, shape: Option<&str>, set: &mut BTreeMap<String, String>) -> Result<Integration, Failure> {
-    let instance = parse_instance(api)?;
-    let Some(shape) = shape else {
-        return Err(Failure::new(
-            "nothing says how the API authenticates",
-            "give `--auth SHAPE`; see `mcpkit list shapes`",
-        ));
-    };
-    let shape = pick("shape", shape, catalog::SHAPES)?.id;
-    let mut settings = BTreeMap::new();
-    for setting in settings_of(shape) {
-        let named = [format!("{instance}.{}", setting.key), format!("{api}.{}", setting.key), setting.key.to_owned()];
-        let given = named.iter().find_map(|key| set.remove(key));
-        let value = given.unwrap_or_else(|| default_of(setting, &instance));
-        check_setting(setting, &value)?;
-        settings.insert(setting.key, value);
-    }
-    Ok(Integration { instance, origin: Origin::Custom { shape, settings } })
-}
-
 fn check_setting(setting: &Setting, value: &str) -> Result<(), Failure> {
     let text = !value.chars().any(char::is_control) && value.is_ascii() && value.len() <= 200;
     let is_url = || {
@@ -272,6 +327,25 @@ fn check_setting(setting: &Setting, value: &str) -> Result<(), Failure> {
     Err(Failure::new(format!("`{}` does not fit: {}", setting.key, setting.summary), format!("give {wanted}")))
 }
 
+/// Why `wanted` cannot have its name.
+fn taken(other: &Integration, wanted: &Integration) -> Failure {
+    let name = &wanted.instance;
+    let is = match &other.origin {
+        Origin::Provider(id) => format!("the provider `{id}`"),
+        Origin::Custom { shape, .. } => format!("an API of your own with the shape `{shape}`"),
+    };
+    let hint = match (&wanted.origin, &other.origin) {
+        (Origin::Custom { shape, .. }, Origin::Custom { shape: same, .. }) if shape == same => {
+            format!("its settings are in `src/integrations/{name}/provider.rs`, which is yours: change them there")
+        }
+        (Origin::Provider(id), _) => {
+            format!("give this one a name of its own: `--name {}_2`", id.replace('-', "_"))
+        }
+        (Origin::Custom { .. }, _) => "choose another name for the API".to_owned(),
+    };
+    Failure::new(format!("there is an integration `{name}` already, and it is {is}"), hint)
+}
+
 fn parse_instance(text: &str) -> Result<InstanceName, Failure> {
     InstanceName::parse(text).map_err(|error| {
         let hint =
@@ -293,7 +367,8 @@ fn unknown(what: &str, id: &str, items: &'static [Item]) -> Failure {
     Failure::new(format!("there is no {what} `{id}`"), hint)
 }
 
-fn unknown_setting(key: &str, integrations: &[Integration]) -> Failure {
+/// Why `--set` cannot take `key`, with the nearest that `integrations` have.
+pub fn unknown_setting(key: &str, integrations: &[Integration]) -> Failure {
     let known: Vec<&str> = integrations
         .iter()
         .filter_map(|integration| match &integration.origin {

@@ -1,6 +1,9 @@
 //! The only module that writes. All or nothing: a new project is built beside its place and moved there by one rename; an
-//! existing folder gets temporary files first, then renames, and is put back as it was when any step fails.
+//! existing folder gets temporary files first, then renames, and is put back as it was when any step fails. The order of
+//! the renames makes a run that is killed harmless too: first the owner's files, then mcpkit's record of them, and the
+//! manifest last; run again, it finds done what was done.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,6 +14,7 @@ use tempfile::NamedTempFile;
 use crate::exit::{Cancelled, Failure};
 use crate::interrupt::{self, Writing};
 use crate::plan::{Action, Change, Plan};
+use crate::{lock, manifest};
 
 /// Builds a new folder at `root` from `plan`. `finish` runs on it before it is moved into place, for the repository.
 pub fn create(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
@@ -41,10 +45,36 @@ pub fn create(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>
 /// Applies `plan` to the folder `root`. Refuses when files of the owner's stand in the way. `finish` is part of it: when
 /// it fails, the folder is put back as well.
 pub fn apply(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    apply_watched(root, plan, finish, &mut |_| Ok(()))
+}
+
+/// One thing that `apply` does to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A folder is made.
+    Folder,
+    /// A temporary file is made and filled.
+    Write,
+    /// It gets its mode.
+    Mode,
+    /// It takes its place.
+    Rename,
+    /// A file goes.
+    Remove,
+}
+
+/// The same, and `before` is asked ahead of every step. A disk can fail at each of them, and its error ends the run as the
+/// disk's own would.
+pub fn apply_watched(
+    root: &Path,
+    plan: &Plan,
+    finish: impl FnOnce(&Path) -> Result<()>,
+    before: &mut dyn FnMut(Step) -> std::io::Result<()>,
+) -> Result<()> {
     check(plan)?;
     let _writing = Writing::begin();
     let mut undo = Undo::default();
-    let result = staged(root, plan, &mut undo).and_then(|()| finish(root)).and_then(|()| stop_if_asked());
+    let result = staged(root, plan, &mut undo, before).and_then(|()| finish(root)).and_then(|()| stop_if_asked());
     if result.is_err() {
         undo.run();
     }
@@ -53,46 +83,102 @@ pub fn apply(root: &Path, plan: &Plan, finish: impl FnOnce(&Path) -> Result<()>)
 
 /// Whether `plan` can be applied: nothing of the owner's stands in its way.
 pub fn check(plan: &Plan) -> Result<()> {
-    let in_the_way: Vec<String> = plan.conflicts().map(|change| format!("`{}`", change.path)).collect();
-    if let [first, rest @ ..] = in_the_way.as_slice() {
-        let what = if rest.is_empty() { "was" } else { "were" };
-        let verb = if rest.is_empty() { "exists" } else { "exist" };
-        let names = [std::slice::from_ref(first), rest].concat().join(", ");
-        let message = format!("{names} {verb} already and {what} not written by mcpkit");
-        bail!(Failure::new(message, "move them away, or choose an empty folder"));
+    let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
+    for (path, reason) in &plan.blocked {
+        match reasons.iter_mut().find(|(other, _)| other == reason) {
+            Some((_, paths)) => paths.push(format!("`{path}`")),
+            None => reasons.push((reason, vec![format!("`{path}`")])),
+        }
+    }
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    let told = reasons.iter().map(|(reason, paths)| {
+        let reason = match paths.len() {
+            1 => (*reason).to_owned(),
+            // Written for one file; several want the plural.
+            _ => reason.replace("exists", "exist").replace("was", "were").replacen("is a", "are", 1),
+        };
+        format!("{} {reason}", paths.join(", "))
+    });
+    let message = told.collect::<Vec<_>>().join("; ");
+    bail!(Failure::new(message, "move away what stands there and run it again"))
+}
+
+/// Where a path comes in the order of writing: files, what mcpkit recorded of them, the manifest.
+fn turn(change: &Change) -> u8 {
+    match change.path.as_str() {
+        manifest::PATH => 3,
+        lock::PATH => 2,
+        _ if lock::is_bookkeeping(&change.path) => 1,
+        _ => 0,
+    }
+}
+
+fn staged(
+    root: &Path,
+    plan: &Plan,
+    undo: &mut Undo,
+    before: &mut dyn FnMut(Step) -> std::io::Result<()>,
+) -> Result<()> {
+    let mut changes: Vec<&Change> = plan.effective().collect();
+    changes.sort_by_key(|change| turn(change));
+    let mut ready: Vec<(Option<NamedTempFile>, &Change)> = Vec::new();
+    for change in changes {
+        stop_if_asked()?;
+        let path = change.path.under(root);
+        refuse_symlink(root, change)?;
+        if change.action == Action::Remove {
+            ready.push((None, change));
+            continue;
+        }
+        let failed = || format!("failed to write `{}`", change.path);
+        let folder = path.parent().unwrap_or(root);
+        undo.make_folders(root, folder, before).with_context(failed)?;
+        before(Step::Write).with_context(failed)?;
+        let mut file = NamedTempFile::with_prefix_in(".mcpkit-", folder).with_context(failed)?;
+        file.write_all(bytes(change).as_bytes()).with_context(failed)?;
+        before(Step::Mode).with_context(failed)?;
+        let kept = fs::metadata(&path).ok().map(|metadata| metadata.permissions());
+        match kept {
+            Some(permissions) => fs::set_permissions(file.path(), permissions).with_context(failed)?,
+            None => set_mode(file.path(), file_mode(undo.mode(root)?, change.executable)).with_context(failed)?,
+        }
+        ready.push((Some(file), change));
+    }
+    for (file, change) in ready {
+        stop_if_asked()?;
+        let path = change.path.under(root);
+        undo.remember(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+        if let Some(file) = file {
+            let failed = || format!("failed to write `{}`", path.display());
+            before(Step::Rename).with_context(failed)?;
+            file.persist(&path).with_context(failed)?;
+        } else {
+            let failed = || format!("failed to remove `{}`", change.path);
+            before(Step::Remove).with_context(failed)?;
+            fs::remove_file(&path).with_context(failed)?;
+            remove_empty_folders(root, &path, undo);
+        }
     }
     Ok(())
 }
 
-fn staged(root: &Path, plan: &Plan, undo: &mut Undo) -> Result<()> {
-    let mut ready: Vec<(NamedTempFile, PathBuf)> = Vec::new();
-    for change in plan.effective().filter(|change| change.action != Action::Remove) {
-        stop_if_asked()?;
-        let path = change.path.under(root);
-        refuse_symlink(root, change)?;
-        let failed = || format!("failed to write `{}`", change.path);
-        let folder = path.parent().unwrap_or(root);
-        undo.make_folders(root, folder).with_context(failed)?;
-        let mut file = NamedTempFile::with_prefix_in(".mcpkit-", folder).with_context(failed)?;
-        file.write_all(change.after.as_deref().unwrap_or_default().as_bytes()).with_context(failed)?;
-        let kept = fs::metadata(&path).ok().map(|metadata| metadata.permissions());
-        match kept {
-            Some(permissions) => fs::set_permissions(file.path(), permissions).with_context(failed)?,
-            None => set_mode(file.path(), file_mode(folder_mode(root)?, change.executable)).with_context(failed)?,
+/// A folder that its last file has left goes with it; git would not keep it either.
+fn remove_empty_folders(root: &Path, path: &Path, undo: &mut Undo) {
+    for folder in path.ancestors().skip(1).take_while(|folder| *folder != root) {
+        let Ok(metadata) = fs::metadata(folder) else { return };
+        if fs::remove_dir(folder).is_err() {
+            return;
         }
-        ready.push((file, path));
+        undo.removed.push((folder.to_owned(), metadata.permissions()));
     }
-    for (file, path) in ready {
-        stop_if_asked()?;
-        undo.remember(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
-        file.persist(&path).with_context(|| format!("failed to write `{}`", path.display()))?;
-    }
-    for change in plan.effective().filter(|change| change.action == Action::Remove) {
-        let path = change.path.under(root);
-        undo.remember(&path)?;
-        fs::remove_file(&path).with_context(|| format!("failed to remove `{}`", change.path))?;
-    }
-    Ok(())
+}
+
+/// What is written: the text with the line ends of its file.
+fn bytes(change: &Change) -> Cow<'_, str> {
+    let text = change.after.as_deref().unwrap_or_default();
+    if change.crlf { Cow::Owned(text.replace('\n', "\r\n")) } else { Cow::Borrowed(text) }
 }
 
 /// A file as it was: bytes and mode.
@@ -101,18 +187,35 @@ type Before = (Vec<u8>, fs::Permissions);
 /// What it takes to put a folder back as it was.
 #[derive(Default)]
 struct Undo {
+    /// Folders that were made.
     folders: Vec<PathBuf>,
+    /// Folders that were removed, the inner ones first.
+    removed: Vec<(PathBuf, fs::Permissions)>,
     files: Vec<(PathBuf, Option<Before>)>,
+    folder_mode: Option<u32>,
 }
 
 impl Undo {
-    fn make_folders(&mut self, root: &Path, folder: &Path) -> std::io::Result<()> {
+    fn make_folders(
+        &mut self,
+        root: &Path,
+        folder: &Path,
+        before: &mut dyn FnMut(Step) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
         let missing: Vec<&Path> = folder.ancestors().take_while(|path| *path != root && !path.exists()).collect();
         for path in missing.into_iter().rev() {
+            before(Step::Folder)?;
             fs::create_dir(path)?;
             self.folders.push(path.to_owned());
         }
         Ok(())
+    }
+
+    /// The mode of a new folder in `root`, found out once.
+    fn mode(&mut self, root: &Path) -> Result<u32> {
+        let mode = self.folder_mode.map_or_else(|| folder_mode(root), Ok)?;
+        self.folder_mode = Some(mode);
+        Ok(mode)
     }
 
     fn remember(&mut self, path: &Path) -> std::io::Result<()> {
@@ -127,6 +230,9 @@ impl Undo {
 
     /// Best effort, in reverse: by now there is nobody to report a second failure to.
     fn run(self) {
+        for (folder, permissions) in self.removed.into_iter().rev() {
+            let _ = fs::create_dir_all(&folder).and_then(|()| fs::set_permissions(&folder, permissions));
+        }
         for (path, before) in self.files.into_iter().rev() {
             let _ = match before {
                 Some((bytes, permissions)) => {
@@ -168,7 +274,7 @@ fn write_new(path: &Path, change: &Change) -> std::io::Result<()> {
     if change.executable {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o777);
     }
-    options.open(path)?.write_all(change.after.as_deref().unwrap_or_default().as_bytes())
+    options.open(path)?.write_all(bytes(change).as_bytes())
 }
 
 /// The mode of a new file where new folders get the mode `folder`.

@@ -5,16 +5,19 @@
 use crate::embed;
 use crate::name::ProjectName;
 
-const TEMPLATE: &str = "project/Cargo.lock";
+/// Where it lives.
+pub const PATH: &str = "Cargo.lock";
+/// The template that holds all but the project's own package.
+pub const TEMPLATE: &str = "project/Cargo.lock";
 /// The package that the template was resolved for.
 const PLACEHOLDER: &str = "mcpkit-placeholder";
 
 /// What the tests of a project need only if it speaks HTTP.
 const HTTP_ONLY: &str = " \"reqwest\",\n";
 
-/// The lock of the project `name`.
-pub fn render(name: &ProjectName, http: bool) -> String {
-    let (head, mut packages) = parts();
+/// The lock of the project `name`, out of `template`.
+pub fn render(template: &str, name: &ProjectName, http: bool) -> String {
+    let (head, mut packages) = parts(template);
     for package in packages.iter_mut().filter(|package| name_of(package) == PLACEHOLDER) {
         *package = package.replacen(PLACEHOLDER, name.as_str(), 1);
         if !http {
@@ -27,11 +30,13 @@ pub fn render(name: &ProjectName, http: bool) -> String {
 
 /// Whether a project has a dependency of this name, as a package or as a crate: the two could not be told apart.
 pub fn has_package(name: &str) -> bool {
-    parts().1.iter().any(|package| name_of(package).replace('_', "-") == name.replace('_', "-"))
+    parts(embed::file(TEMPLATE).unwrap_or_default())
+        .1
+        .iter()
+        .any(|package| name_of(package).replace('_', "-") == name.replace('_', "-"))
 }
 
-fn parts() -> (String, Vec<String>) {
-    let text = embed::file(TEMPLATE).unwrap_or_default();
+fn parts(text: &str) -> (String, Vec<String>) {
     let mut parts = text.split("\n[[package]]\n");
     let head = parts.next().unwrap_or_default().to_owned();
     // Blank lines separate packages; each ends with one newline here.

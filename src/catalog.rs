@@ -38,6 +38,39 @@ pub const SHAPES: &[Item] = &[
 pub const TARGETS: &[Item] =
     &[Item { id: "compose", summary: "Docker Compose on one machine, with SQLite on a volume" }];
 
+/// A program that somebody needs on their machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Tool {
+    /// What it is called.
+    pub name: &'static str,
+    /// What to run to see whether it is there; the first line it prints says which one it is.
+    pub command: &'static [&'static str],
+    /// How to get it.
+    pub remedy: &'static str,
+}
+
+/// What it takes to deploy to a target from this machine.
+const TOOLS: &[(&str, &[Tool])] = &[(
+    "compose",
+    &[
+        Tool {
+            name: "docker",
+            command: &["docker", "--version"],
+            remedy: "install Docker: https://docs.docker.com/engine/install",
+        },
+        Tool {
+            name: "docker compose",
+            command: &["docker", "compose", "version"],
+            remedy: "install its compose plugin: https://docs.docker.com/compose/install",
+        },
+    ],
+)];
+
+/// What it takes to deploy to `target`.
+pub fn tools(target: &str) -> &'static [Tool] {
+    TOOLS.iter().find(|(id, _)| *id == target).map_or(&[], |(_, tools)| *tools)
+}
+
 /// How clients reach the server.
 pub const TRANSPORTS: &[Item] = &[
     Item { id: "both", summary: "HTTP for remote clients, stdio for local ones" },
@@ -254,6 +287,7 @@ pub const FILES: &[FileSpec] = &[
     file("project/RUNBOOK.md.j2", "RUNBOOK.md", Class::Seeded),
     file("project/_gitattributes", ".gitattributes", Class::Seeded),
     file("project/_github/workflows/ci.yml", ".github/workflows/ci.yml", Class::Seeded),
+    file("project/_github/workflows/drift.yml", ".github/workflows/drift.yml", Class::Seeded),
     file("project/_gitignore", ".gitignore", Class::Seeded),
     file("project/clippy.toml", "clippy.toml", Class::Seeded),
     file("project/config/server.toml.j2", "config/server.toml", Class::Seeded),

@@ -68,6 +68,31 @@ pub enum Color {
 pub enum Command {
     /// Make a new project
     New(New),
+    /// Add an integration to a project
+    AddIntegration(AddIntegration),
+    /// Add places to deploy to
+    AddDeploy(AddDeploy),
+    /// Bring newer templates into a project, and keep what was changed in it
+    Update(Update),
+    /// Find managed files that are not as they were generated
+    Check,
+    /// Take managed files out of `check`: they are yours from now on
+    Keep {
+        /// Paths or patterns, such as `kit/core/src/limit` or `kit/**`
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<String>,
+        /// Write although there are uncommitted changes in what is written
+        #[arg(long)]
+        allow_dirty: bool,
+    },
+    /// Show what was changed since the project was generated
+    Diff {
+        /// These paths or patterns only
+        #[arg(value_name = "PATH")]
+        paths: Vec<String>,
+    },
+    /// Look for what this machine lacks to build, test and deploy the project
+    Doctor,
     /// List what a project can be made of
     List {
         /// One list only
@@ -119,6 +144,51 @@ pub struct New {
     /// Make no git repository
     #[arg(long)]
     pub no_git: bool,
+}
+
+/// `mcpkit add-integration`.
+#[derive(Debug, Default, Args)]
+pub struct AddIntegration {
+    /// A provider, or with `--auth` the name of an API of your own
+    #[arg(value_name = "PROVIDER|NAME", value_parser = Suggest(catalog::PROVIDERS))]
+    pub what: Option<String>,
+    /// Name of the integration in this project, where the provider's own is taken
+    #[arg(long, value_name = "INSTANCE", conflicts_with = "auth")]
+    pub name: Option<String>,
+    /// How an API of your own authenticates
+    #[arg(long, value_name = "SHAPE", value_parser = Suggest(catalog::SHAPES))]
+    pub auth: Option<String>,
+    /// A value that nobody asks for, such as `base_url=https://api.acme.com`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Write although there are uncommitted changes in what is written
+    #[arg(long)]
+    pub allow_dirty: bool,
+}
+
+/// `mcpkit add-deploy`.
+#[derive(Debug, Default, Args)]
+pub struct AddDeploy {
+    /// The targets
+    #[arg(value_name = "TARGET", value_parser = Suggest(catalog::TARGETS))]
+    pub targets: Vec<String>,
+    /// Write although there are uncommitted changes in what is written
+    #[arg(long)]
+    pub allow_dirty: bool,
+}
+
+/// `mcpkit update`.
+#[derive(Debug, Default, Args)]
+pub struct Update {
+    /// Leave these files as you have them; give it again for more
+    #[arg(long, value_name = "GLOB")]
+    pub ours: Vec<String>,
+    /// Make these files what mcpkit generates, whatever they are now; give it again for more
+    #[arg(long, value_name = "GLOB")]
+    pub theirs: Vec<String>,
+    /// Write although there are uncommitted changes in what is written
+    #[arg(long)]
+    pub allow_dirty: bool,
 }
 
 /// Takes any text, and names the items of a list to the completions. Whether the text is one of them is told where every

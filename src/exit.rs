@@ -12,6 +12,10 @@ pub enum Exit {
     Failed,
     /// A misused flag.
     Usage,
+    /// `check` found files that are not as they were generated.
+    Drift,
+    /// `update` left conflicts to resolve.
+    Conflicts,
     /// Interrupted.
     Cancelled,
 }
@@ -23,6 +27,8 @@ impl Exit {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Drift => 3,
+            Self::Conflicts => 4,
             Self::Cancelled => 130,
         }
     }
@@ -45,6 +51,12 @@ impl Failure {
     /// `message` is lower case and without a final full stop; `hint` names the exact command or value.
     pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: hint.into() }
+    }
+
+    /// The same, of what stands in a file rather than on the command line.
+    #[must_use]
+    pub fn in_file(self, path: &str) -> Self {
+        Self { message: format!("`{path}`: {}", self.message), hint: self.hint }
     }
 
     /// What mends it.

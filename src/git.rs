@@ -1,5 +1,7 @@
-//! A repository with a first commit, through the user's own git. Without git there is none, and a note says so.
+//! A repository with a first commit, and what was not committed since, through the user's own git. Without git there is
+//! none, and a note says so.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -21,6 +23,27 @@ pub enum Made {
 /// Whether `folder` lies in a repository.
 pub fn is_inside(folder: &Path) -> bool {
     folder.ancestors().any(|path| path.join(".git").exists())
+}
+
+/// The paths under `root`, relative to it, that git has no committed copy of as they are now. `None` where there is no git or
+/// no repository, so that nobody can tell.
+pub fn uncommitted(root: &Path) -> Option<BTreeSet<String>> {
+    if !is_inside(root) {
+        return None;
+    }
+    let prefix = read(root, &["rev-parse", "--show-prefix"])?;
+    let prefix = prefix.trim_end_matches('\n');
+    // Paths in this format are those of the repository, whatever the user has set.
+    let flags = ["--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", "."];
+    let status = read(root, &[&["--no-optional-locks", "status"], &flags[..]].concat())?;
+    let path = |row: &str| Some(row.get(3..)?.strip_prefix(prefix)?.to_owned());
+    Some(status.split('\0').filter_map(path).collect())
+}
+
+/// What git prints, or `None` if it fails.
+fn read(folder: &Path, args: &[&str]) -> Option<String> {
+    let output = command(folder, args).stderr(Stdio::null()).stdout(Stdio::piped()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Makes a repository in `folder` and commits `paths` in it. A failure leaves no repository.
@@ -65,12 +88,16 @@ fn failure(step: &str, error: &str) -> anyhow::Error {
 
 /// Runs git: `None` if it succeeded, else what it said. An error means that it cannot be run at all.
 fn git(folder: &Path, args: &[&str]) -> Result<Option<String>> {
-    // A repository elsewhere must not catch these: hooks and rebase run with such variables set.
+    let output = command(folder, args).output().context("failed to run git")?;
+    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new("git");
     command.current_dir(folder).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    // A repository elsewhere must not catch these: hooks and rebase run with such variables set.
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
-    let output = command.output().context("failed to run git")?;
-    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
+    command
 }

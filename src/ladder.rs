@@ -6,9 +6,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::answers::Raw;
+use crate::answers::{Answers, Integration, Origin, Raw, unknown_setting};
 use crate::catalog;
-use crate::cli::New;
+use crate::cli::{AddDeploy, AddIntegration, New};
 use crate::exit::Failure;
 use crate::name::{InstanceName, nearest};
 use crate::prompt::Prompter;
@@ -42,6 +42,144 @@ pub fn climb(new: &New, environment: &BTreeMap<String, String>, prompter: &mut d
     Ok(raw)
 }
 
+/// The integration that `add` asks for. `recorded` is what the project has.
+pub fn integration(
+    add: &AddIntegration,
+    environment: &BTreeMap<String, String>,
+    prompter: &mut dyn Prompter,
+    recorded: &Answers,
+) -> Result<Integration> {
+    let mut set = from_flags(&add.set)?;
+    let environment = from_environment(environment);
+    let (what, asked) = match &add.what {
+        Some(what) => (what.clone(), false),
+        None if prompter.can_ask() => (ask_what(prompter)?, true),
+        None => {
+            let hint = "for example `mcpkit add-integration slack`; see `mcpkit list providers`, or for an API of your own \
+                        `mcpkit add-integration NAME --auth SHAPE`";
+            bail!(Failure::new("nothing says what to add", hint));
+        }
+    };
+    let (id, named) = what.split_once('=').map_or((what.as_str(), None), |(id, named)| (id, Some(named.to_owned())));
+    let is_provider = catalog::ids(catalog::PROVIDERS).any(|known| known == id);
+    if is_provider && add.auth.is_none() {
+        let named = add.name.clone().or(named);
+        let usual = Integration::of_provider(id, named.as_deref())?;
+        let same_name = recorded.integrations.iter().find(|other| other.instance == usual.instance);
+        let integration = match same_name {
+            // Chosen from the list although it is there: another one of its kind is wanted.
+            Some(other) if prompter.can_ask() && named.is_none() && (asked || other.origin != usual.origin) => {
+                let free = free_name(&usual, recorded);
+                let question = format!("there is a `{}` already; what is this one called?", usual.instance);
+                let name = prompter.input(&question, &free, &|text| fits(text, recorded))?;
+                Integration::of_provider(id, Some(&name))?
+            }
+            _ => usual,
+        };
+        if let Some(key) = set.keys().next() {
+            bail!(unknown_setting(key, std::slice::from_ref(&integration)));
+        }
+        return Ok(integration);
+    }
+    if let Some(name) = &add.name {
+        let hint = format!("an API of your own is called what you say: `mcpkit add-integration {name} --auth SHAPE`");
+        bail!(match is_provider {
+            true => Failure::new("`--name` and `--auth` exclude each other", hint),
+            false => no_provider(id),
+        });
+    }
+    let near = nearest(id, catalog::ids(catalog::PROVIDERS)).is_some();
+    let auth = match add.auth.clone().or(environment.auth) {
+        Some(auth) => auth,
+        None if prompter.can_ask() && (asked || !near) => {
+            select(prompter, "how does it authenticate?", catalog::SHAPES)?
+        }
+        None => bail!(no_provider(id)),
+    };
+    // What is not said again is as it was: asking twice for the same changes nothing.
+    if let Some(Origin::Custom { shape, settings }) = InstanceName::parse(&what)
+        .ok()
+        .and_then(|name| recorded.integrations.iter().find(|other| other.instance == name))
+        .map(|other| &other.origin)
+        && *shape == auth
+    {
+        for (key, value) in settings {
+            let given = set.keys().any(|other| other.rsplit('.').next() == Some(key));
+            if !given {
+                set.insert((*key).to_owned(), value.clone());
+            }
+        }
+    }
+    let integration = Integration::of_shape(&what, Some(&auth), &mut set)?;
+    match set.keys().next() {
+        Some(key) => bail!(unknown_setting(key, std::slice::from_ref(&integration))),
+        None => Ok(integration),
+    }
+}
+
+/// The targets that `add` asks for.
+pub fn targets(add: &AddDeploy, prompter: &mut dyn Prompter, recorded: &Answers) -> Result<Vec<String>> {
+    if !add.targets.is_empty() {
+        return Ok(add.targets.clone());
+    }
+    if !prompter.can_ask() {
+        let hint = format!("for example `mcpkit add-deploy {}`; see `mcpkit list targets`", catalog::TARGETS[0].id);
+        bail!(Failure::new("nothing says where to deploy to", hint));
+    }
+    let missing: Vec<&catalog::Item> = catalog::TARGETS.iter().filter(|item| !recorded.deploys_to(item.id)).collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let options: Vec<String> = missing.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
+    let chosen = prompter.multi_select("where will it run? (space chooses, enter goes on)", &options, &[])?;
+    Ok(chosen.iter().filter_map(|n| missing.get(*n)).map(|item| item.id.to_owned()).collect())
+}
+
+fn ask_what(prompter: &mut dyn Prompter) -> Result<String> {
+    let mut options: Vec<String> =
+        catalog::PROVIDERS.iter().map(|item| format!("{} – {}", item.id, item.summary)).collect();
+    options.push(CUSTOM.to_owned());
+    let chosen = prompter.select("which upstream?", &options)?;
+    match catalog::PROVIDERS.get(chosen) {
+        Some(item) => Ok(item.id.to_owned()),
+        None => prompter.input("what is your API called?", "acme-crm", &is_instance_name),
+    }
+}
+
+fn no_provider(id: &str) -> Failure {
+    let own = "for an API of your own say how it authenticates: `--auth SHAPE`, see `mcpkit list shapes`";
+    let hint = match nearest(id, catalog::ids(catalog::PROVIDERS)) {
+        Some(near) => format!("did you mean `{near}`? {own}"),
+        None => own.to_owned(),
+    };
+    Failure::new(format!("there is no provider `{id}`"), hint)
+}
+
+/// The first free name after the provider's own.
+fn free_name(integration: &Integration, recorded: &Answers) -> String {
+    let names: Vec<String> = (2..).take(100).map(|n| format!("{}_{n}", integration.instance)).collect();
+    names.into_iter().find(|name| fits(name, recorded).is_ok()).unwrap_or_default()
+}
+
+fn fits(text: &str, recorded: &Answers) -> Result<(), String> {
+    is_instance_name(text)?;
+    let taken = |name: &InstanceName| recorded.integrations.iter().any(|other| other.instance == *name);
+    match InstanceName::parse(text) {
+        Ok(name) if taken(&name) => Err(format!("`{name}` is taken")),
+        _ => Ok(()),
+    }
+}
+
+fn is_instance_name(text: &str) -> Result<(), String> {
+    match InstanceName::parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(match error.suggestion() {
+            Some(name) => format!("{error}; try `{name}`"),
+            None => error.to_string(),
+        }),
+    }
+}
+
 /// At most five questions, each with its default; what has been said is not asked.
 fn ask(raw: &mut Raw, prompter: &mut dyn Prompter) -> Result<()> {
     if raw.integrations.is_none() && raw.api.is_none() {
@@ -55,14 +193,7 @@ fn ask(raw: &mut Raw, prompter: &mut dyn Prompter) -> Result<()> {
         raw.integrations =
             Some(chosen.iter().filter_map(|n| catalog::PROVIDERS.get(*n)).map(|item| item.id.to_owned()).collect());
         if custom {
-            let check = |text: &str| match InstanceName::parse(text) {
-                Ok(_) => Ok(()),
-                Err(error) => Err(match error.suggestion() {
-                    Some(name) => format!("{error}; try `{name}`"),
-                    None => error.to_string(),
-                }),
-            };
-            raw.api = Some(prompter.input("what is your API called?", "acme-crm", &check)?);
+            raw.api = Some(prompter.input("what is your API called?", "acme-crm", &is_instance_name)?);
         }
     }
     if raw.api.is_some() && raw.auth.is_none() {

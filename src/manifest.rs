@@ -1,18 +1,36 @@
-//! `mcpkit.toml`: what was asked and answered. Written for people, and edited key by key so that their comments stay.
-//! With the filters of `render` the only place that knows toml_edit.
+//! `mcpkit.toml`: what was asked and answered. Written for people and edited key by key, so that their comments stay; read
+//! by every command that changes a project. With `cargo_toml` and the filters of `render` the only place that knows
+//! toml_edit.
 
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+use anyhow::{Context as _, Result, bail};
+use semver::Version;
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
-use crate::answers::{Answers, Origin};
+use crate::answers::{Answers, Integration, Origin};
+use crate::cargo_toml::{self, Edited};
+use crate::exit::Failure;
+use crate::migrate::Migration;
+use crate::name::nearest;
 
 /// Where it lives.
 pub const PATH: &str = "mcpkit.toml";
+/// The version of this format.
+const SCHEMA: i64 = 1;
 
-/// The manifest of a new project.
-pub fn write(answers: &Answers) -> String {
+/// What a project says of itself.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The mcpkit that last wrote the project.
+    pub version: Version,
+    /// What was answered.
+    pub answers: Answers,
+}
+
+/// The manifest of a project as mcpkit of `version` writes it.
+pub fn write(answers: &Answers, version: &Version) -> String {
     let mut document = DocumentMut::new();
-    document["schema"] = value(1);
-    document["version"] = value(env!("CARGO_PKG_VERSION"));
+    document["schema"] = value(SCHEMA);
+    document["version"] = value(version.to_string());
     let mut table = Table::new();
     table["name"] = value(answers.name.as_str());
     table["transport"] = value(answers.transport.as_str());
@@ -43,13 +61,177 @@ pub fn write(answers: &Answers) -> String {
         }
         document["deploy"] = Item::Table(deploy);
     }
+    if !answers.keep.is_empty() {
+        let mut files = Table::new();
+        files["keep"] = value(answers.keep.iter().map(String::as_str).collect::<Array>());
+        document["files"] = Item::Table(files);
+    }
     format!(
         "# Records how this project was generated. Commit it: `mcpkit` reads it to extend and update the project.\n{document}"
     )
 }
 
+/// Reads the manifest `text`, with `migrations` for what had other names when it was written. `newest` is the version that
+/// reads it: what a later one wrote is not touched.
+pub fn read(text: &str, newest: &Version, migrations: &[Migration]) -> Result<Manifest> {
+    let mut document: DocumentMut = text.parse().with_context(|| format!("failed to read `{PATH}` as TOML"))?;
+    let later = |what: &str| {
+        let message = format!("`{PATH}` was written by a newer mcpkit: {what}");
+        Failure::new(message, "install that one: `cargo install mcpkit-cli --locked`")
+    };
+    match document.get("schema").and_then(Item::as_integer) {
+        Some(SCHEMA) => {}
+        Some(schema) if schema > SCHEMA => {
+            bail!(later(&format!("its schema is {schema}, this one knows {SCHEMA}")));
+        }
+        _ => return Err(unfit("schema", &format!("it is {SCHEMA}"))),
+    }
+    let version = text_at(document.as_table(), "version").and_then(|text| Version::parse(text).ok());
+    let Some(version) = version else {
+        return Err(unfit("version", "it is the version of mcpkit that wrote the project, such as \"0.1.0\""));
+    };
+    if version > *newest {
+        let message = format!("`{PATH}` was written by mcpkit {version}, which is newer than this one, {newest}");
+        bail!(Failure::new(message, format!("cargo install mcpkit-cli --locked --version {version}")));
+    }
+    for migration in crate::migrate::between(migrations, &version, newest) {
+        migration.answers.iter().for_each(|(old, new)| rename(document.as_table_mut(), old, new));
+    }
+    Ok(Manifest { version, answers: answers(&document)? })
+}
+
+/// Carries the way from `base` to `target` into the owner's manifest. The version is what was done, not the owner's to keep.
+pub fn merge(base: &str, user: &str, target: &str, migrations: &[Migration]) -> Result<Edited> {
+    let mut document: DocumentMut = user.parse().with_context(|| format!("failed to read `{PATH}` as TOML"))?;
+    let mut old: DocumentMut = base.parse().unwrap_or_default();
+    for (from, to) in migrations.iter().flat_map(|migration| migration.answers) {
+        rename(document.as_table_mut(), from, to);
+        rename(old.as_table_mut(), from, to);
+    }
+    let new: DocumentMut = target.parse()?;
+    if let (Some(now), Some(new)) = (document.get_mut("version"), new.get("version"))
+        && now.as_str() != new.as_str()
+    {
+        let decor = now.as_value().map(|value| value.decor().clone());
+        *now = new.clone();
+        if let (Some(decor), Some(value)) = (decor, now.as_value_mut()) {
+            *value.decor_mut() = decor;
+        }
+    }
+    cargo_toml::merge(&old.to_string(), &document.to_string(), target)
+}
+
 /// Whether `text` is TOML.
-pub fn parses(text: &str) -> anyhow::Result<()> {
+pub fn parses(text: &str) -> Result<()> {
     text.parse::<DocumentMut>()?;
     Ok(())
+}
+
+fn answers(document: &DocumentMut) -> Result<Answers> {
+    let empty = Table::new();
+    let root = document.as_table();
+    let asked = match root.get("answers") {
+        Some(item) => item.as_table_like().ok_or_else(|| unfit("answers", "it is a table"))?,
+        None => &empty,
+    };
+    known("answers", asked, &["name", "transport"])?;
+    let Some(name) = text_at(asked, "name") else {
+        return Err(unfit("answers.name", "it is the name of the project, such as \"acme-ads\""));
+    };
+    let transport = text_at(asked, "transport").unwrap_or_default();
+
+    let mut integrations = Vec::new();
+    match root.get("integrations") {
+        None => {}
+        Some(item) => {
+            let rows = item.as_array_of_tables().ok_or_else(|| unfit("integrations", "it is `[[integrations]]`"))?;
+            for row in rows.iter() {
+                integrations.push(integration(row)?);
+            }
+        }
+    }
+    let mut deploy = Vec::new();
+    if let Some(item) = root.get("deploy") {
+        let table =
+            item.as_table_like().ok_or_else(|| unfit("deploy", "each target is a table: `[deploy.compose]`"))?;
+        deploy.extend(table.iter().map(|(target, _)| target.to_owned()));
+    }
+    let mut keep = Vec::new();
+    if let Some(item) = root.get("files") {
+        let wanted = || unfit("files.keep", "it is a list of paths, such as keep = [\"kit/core/src/limit.rs\"]");
+        let files = item.as_table_like().ok_or_else(wanted)?;
+        known("files", files, &["keep"])?;
+        if let Some(item) = files.get("keep") {
+            for path in item.as_array().ok_or_else(wanted)?.iter() {
+                keep.push(path.as_str().ok_or_else(wanted)?.to_owned());
+            }
+        }
+    }
+    let recorded = Answers::recorded(name, transport, integrations, &deploy, keep);
+    Ok(recorded.map_err(|failure| failure.in_file(PATH))?)
+}
+
+fn integration(row: &Table) -> Result<Integration> {
+    let Some(instance) = text_at(row, "instance") else {
+        return Err(unfit("integrations", "each has an `instance`, its name in this project"));
+    };
+    let mut settings = std::collections::BTreeMap::new();
+    for (key, item) in row.iter().filter(|(key, _)| !matches!(*key, "instance" | "provider" | "shape")) {
+        let text = item.as_str().ok_or_else(|| unfit(&format!("integrations.{instance}.{key}"), "it is a text"))?;
+        settings.insert(key.to_owned(), text.to_owned());
+    }
+    let (provider, shape) = (text_at(row, "provider"), text_at(row, "shape"));
+    let made = match (provider, shape) {
+        (Some(provider), None) => Integration::of_provider(provider, Some(instance)),
+        (None, Some(shape)) => Integration::of_shape(instance, Some(shape), &mut settings),
+        _ => return Err(unfit(&format!("integrations.{instance}"), "it has either a `provider` or a `shape`")),
+    };
+    let made = made.map_err(|failure| failure.in_file(PATH))?;
+    if let Some(key) = settings.keys().next() {
+        return Err(unfit(&format!("integrations.{instance}.{key}"), "nothing of this integration is called so"));
+    }
+    Ok(made)
+}
+
+fn text_at<'a>(table: &'a dyn TableLike, key: &str) -> Option<&'a str> {
+    table.get(key)?.as_str()
+}
+
+fn known(place: &str, table: &dyn TableLike, keys: &[&str]) -> Result<()> {
+    if let Some((key, _)) = table.iter().find(|(key, _)| !keys.contains(key)) {
+        let hint = match nearest(key, keys.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", keys.join(", ")),
+        };
+        bail!(Failure::new(format!("`{PATH}` has an unknown key `{place}.{key}`"), hint));
+    }
+    Ok(())
+}
+
+fn unfit(key: &str, wanted: &str) -> anyhow::Error {
+    Failure::new(
+        format!("`{key}` in `{PATH}` does not fit"),
+        format!("{wanted}; or restore it: `git checkout -- {PATH}`"),
+    )
+    .into()
+}
+
+/// Gives the key `old` the name `new`, in its table and with its value and comments. Both are dotted.
+fn rename(table: &mut dyn TableLike, old: &str, new: &str) {
+    match (old.split_once('.'), new.split_once('.')) {
+        (Some((head, old)), Some((_, new))) => {
+            if let Some(inner) = table.get_mut(head).and_then(Item::as_table_like_mut) {
+                rename(inner, old, new);
+            }
+        }
+        _ => {
+            let decor = table.key(old).map(|key| key.leaf_decor().clone());
+            if let Some(item) = table.remove(old) {
+                table.insert(new, item);
+                if let (Some(decor), Some(mut key)) = (decor, table.key_mut(new)) {
+                    *key.leaf_decor_mut() = decor;
+                }
+            }
+        }
+    }
 }

@@ -1,10 +1,15 @@
 //! Questions. The only module that knows dialoguer.
 
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+
 use anyhow::Result;
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{Input, MultiSelect, Select};
 
+use crate::cli::Global;
 use crate::exit::Cancelled;
+use crate::interrupt;
 
 /// Somebody who can be asked, or not.
 pub trait Prompter {
@@ -20,6 +25,18 @@ pub trait Prompter {
 
 /// The person at the terminal.
 pub struct Tty;
+
+/// Whom to ask. Without a terminal, nobody: a build server must not hang at a question.
+pub fn of(global: &Global, environment: &BTreeMap<String, String>) -> Box<dyn Prompter> {
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let ci = environment.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
+    if terminal && !global.yes && !ci {
+        interrupt::install();
+        Box::new(Tty)
+    } else {
+        Box::new(Never)
+    }
+}
 
 /// On Ctrl-C the terminal library both raises the signal and returns: whichever comes first shows the cursor again.
 fn cancelled(error: dialoguer::Error) -> anyhow::Error {

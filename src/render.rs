@@ -10,13 +10,14 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::answers::{Answers, Integration, Origin};
+use crate::templates::Templates;
 use crate::tree::{Class, Entry, RelPath, Tree};
-use crate::{cargo_lock, catalog, embed, manifest};
+use crate::{cargo_lock, catalog, manifest};
 
 /// What templates see. Booleans are only branched on, never printed.
 #[derive(Serialize)]
 struct Context<'a> {
-    mcpkit_version: &'a str,
+    mcpkit_version: String,
     name: &'a str,
     krate: String,
     http: bool,
@@ -66,8 +67,8 @@ pub fn environment() -> Result<Environment<'static>> {
 }
 
 /// The whole project.
-pub fn render(answers: &Answers) -> Result<Tree> {
-    let mut renderer = Renderer { environment: environment()?, answers, tree: Tree::default() };
+pub fn render(templates: &Templates, answers: &Answers) -> Result<Tree> {
+    let mut renderer = Renderer { environment: environment()?, templates, answers, tree: Tree::default() };
     for spec in catalog::FILES.iter().filter(|spec| (spec.when)(answers)) {
         renderer.add(spec.source, spec.target, spec.class, None)?;
     }
@@ -84,20 +85,22 @@ pub fn render(answers: &Answers) -> Result<Tree> {
         let settings = format!("config/integrations/{}.toml", integration.instance);
         renderer.add("project/config/integration.toml.j2", &settings, Class::Seeded, Some(integration))?;
     }
-    renderer.put("Cargo.lock", Class::Structural, cargo_lock::render(&answers.name, answers.http()))?;
-    renderer.put(manifest::PATH, Class::Structural, manifest::write(answers))?;
+    let lock = templates.file(cargo_lock::TEMPLATE).context("failed to find the template of Cargo.lock")?;
+    renderer.put(cargo_lock::PATH, Class::Structural, cargo_lock::render(lock, &answers.name, answers.http()))?;
+    renderer.put(manifest::PATH, Class::Structural, manifest::write(answers, &templates.version))?;
     Ok(renderer.tree)
 }
 
 struct Renderer<'a> {
     environment: Environment<'static>,
+    templates: &'a Templates,
     answers: &'a Answers,
     tree: Tree,
 }
 
 impl Renderer<'_> {
     fn folder(&mut self, source: &str, target: &str, class: Class, integration: Option<&Integration>) -> Result<()> {
-        for (path, _) in embed::folder(source) {
+        for path in self.templates.folder(source) {
             let inside = path.strip_prefix(source).unwrap_or(path);
             let inside = inside.strip_suffix(".j2").unwrap_or(inside);
             // The kit's manifests are edited key by key like every other one.
@@ -108,9 +111,10 @@ impl Renderer<'_> {
     }
 
     fn add(&mut self, source: &str, target: &str, class: Class, integration: Option<&Integration>) -> Result<()> {
-        let template = embed::file(source).with_context(|| format!("failed to find the template `{source}`"))?;
+        let template =
+            self.templates.file(source).with_context(|| format!("failed to find the template `{source}`"))?;
         let text = if source.ends_with(".j2") {
-            let context = Value::from(Serde(context(self.answers, integration)));
+            let context = Value::from(Serde(context(self.templates, self.answers, integration)));
             let rendered = self.environment.render_named_str(source, template, context);
             rendered.with_context(|| format!("failed to render the template `{source}`"))?
         } else {
@@ -125,7 +129,7 @@ impl Renderer<'_> {
     }
 }
 
-fn context<'a>(answers: &'a Answers, integration: Option<&'a Integration>) -> Context<'a> {
+fn context<'a>(templates: &Templates, answers: &'a Answers, integration: Option<&'a Integration>) -> Context<'a> {
     let instance = |integration: &'a Integration| Instance {
         name: integration.instance.as_str(),
         title: match integration.origin {
@@ -140,7 +144,7 @@ fn context<'a>(answers: &'a Answers, integration: Option<&'a Integration>) -> Co
         Origin::Provider(_) => None,
     });
     Context {
-        mcpkit_version: env!("CARGO_PKG_VERSION"),
+        mcpkit_version: templates.version.to_string(),
         name: answers.name.as_str(),
         krate: answers.name.krate(),
         http: answers.http(),

@@ -1,6 +1,6 @@
 //! A tree of files in memory: what is planned, compared and written. Pure; no I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -87,21 +87,27 @@ pub struct Entry {
 impl Entry {
     /// SHA-256 of the text, in hexadecimal.
     pub fn hash(&self) -> String {
-        Sha256::digest(self.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hash(&self.text)
     }
+}
+
+/// SHA-256 of `text`, in hexadecimal.
+pub fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Files by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     files: BTreeMap<RelPath, Entry>,
+    /// Every path in lower case.
+    folded: BTreeSet<String>,
 }
 
 impl Tree {
     /// Adds a file. Two files whose paths differ only in case cannot live in one folder everywhere, so that is an error.
     pub fn insert(&mut self, path: RelPath, entry: Entry) -> Result<(), PathError> {
-        let same = |other: &RelPath| other.0.eq_ignore_ascii_case(&path.0);
-        if self.files.keys().any(same) {
+        if !self.folded.insert(path.0.to_ascii_lowercase()) {
             return Err(PathError(path.0));
         }
         self.files.insert(path, entry);
@@ -111,6 +117,11 @@ impl Tree {
     /// The file at `path`.
     pub fn get(&self, path: &RelPath) -> Option<&Entry> {
         self.files.get(path)
+    }
+
+    /// The text at `path`.
+    pub fn text(&self, path: &RelPath) -> Option<&str> {
+        self.files.get(path).map(|entry| entry.text.as_str())
     }
 
     /// All files, by path.

@@ -1,6 +1,7 @@
 //! The only printer. Standard output carries data (JSON, diffs, lists), standard error everything for the person. Every
 //! line reads without colour.
 
+use std::cell::RefCell;
 use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
@@ -23,6 +24,16 @@ pub struct Ui {
     quiet: bool,
     verbose: bool,
     diff: bool,
+    captured: Option<RefCell<Captured>>,
+}
+
+/// What would have been printed.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    /// On standard output.
+    pub stdout: String,
+    /// On standard error.
+    pub stderr: String,
 }
 
 /// The report of a command, as `--json` prints it. The order of fields is part of the format.
@@ -52,7 +63,7 @@ pub struct Versions {
     /// The version that wrote the project before.
     pub from: Option<String>,
     /// This version.
-    pub to: &'static str,
+    pub to: String,
 }
 
 /// One file of a report.
@@ -75,11 +86,26 @@ impl Ui {
             Color::Never => anstream::ColorChoice::Never,
         };
         choice.write_global();
-        Self { json: global.json, quiet: global.quiet, verbose: global.verbose, diff: global.diff }
+        let (json, quiet, verbose, diff) = (global.json, global.quiet, global.verbose, global.diff);
+        Self { json, quiet, verbose, diff, captured: None }
+    }
+
+    /// One that prints nothing and keeps it, for [`Ui::captured`].
+    pub fn capturing(global: &Global) -> Self {
+        Self { captured: Some(RefCell::default()), ..Self::new(global) }
+    }
+
+    /// What was kept.
+    pub fn captured(&self) -> Captured {
+        self.captured.as_ref().map(|captured| captured.borrow().clone()).unwrap_or_default()
     }
 
     /// Text for standard output. A reader that has left is not an error; a full disk is.
     pub fn data(&self, text: &str) -> Result<()> {
+        if let Some(captured) = &self.captured {
+            captured.borrow_mut().stdout.push_str(text);
+            return Ok(());
+        }
         let mut stdout = anstream::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
@@ -90,8 +116,28 @@ impl Ui {
     /// A line for the person.
     pub fn note(&self, line: &str) {
         if !self.quiet {
-            let _ = writeln!(anstream::stderr().lock(), "{line}");
+            self.say(line);
         }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.captured {
+            Some(captured) => {
+                captured.borrow_mut().stderr.push_str(&format!("{}\n", anstream::adapter::strip_str(line)))
+            }
+            None => {
+                let _ = writeln!(anstream::stderr().lock(), "{line}");
+            }
+        }
+    }
+
+    /// A warning and what to do about it, in the form of an error.
+    pub fn warn(&self, message: &str, hints: &[String]) {
+        self.note(&format!("{ERROR}{message}{ERROR:#}"));
+        if !hints.is_empty() {
+            self.note("");
+        }
+        hints.iter().for_each(|hint| self.note(&format!("{HINT}hint{HINT:#}: {hint}")));
     }
 
     /// A line that says that something was done.
@@ -109,14 +155,7 @@ impl Ui {
         }
         if self.diff && !self.json {
             for change in shown(plan).filter(|change| change.before != change.after) {
-                let (before, after) = (change.before.as_deref().unwrap_or(""), change.after.as_deref().unwrap_or(""));
-                let name = |side: &Option<String>, prefix: &str| match side {
-                    Some(_) => format!("{prefix}/{}", change.path),
-                    None => "/dev/null".to_owned(),
-                };
-                let (old, new) = (name(&change.before, "a"), name(&change.after, "b"));
-                let text = TextDiff::from_lines(before, after).unified_diff().header(&old, &new).to_string();
-                self.data(&text)?;
+                self.data(&unified(change.path.as_str(), change.before.as_deref(), change.after.as_deref()))?;
             }
         }
         Ok(())
@@ -129,13 +168,22 @@ impl Ui {
 
     /// Prints an error: `error: failed to …: cause`, a blank line, `hint: …`.
     pub fn failure(&self, error: &anyhow::Error) -> Exit {
-        let mut stderr = anstream::stderr().lock();
-        let _ = writeln!(stderr, "{ERROR}error{ERROR:#}: {error:#}");
+        self.say(&format!("{ERROR}error{ERROR:#}: {error:#}"));
         if let Some(failure) = error.downcast_ref::<Failure>() {
-            let _ = writeln!(stderr, "\n{HINT}hint{HINT:#}: {}", failure.hint());
+            self.say(&format!("\n{HINT}hint{HINT:#}: {}", failure.hint()));
         }
         if error.is::<Cancelled>() { Exit::Cancelled } else { Exit::Failed }
     }
+}
+
+/// The way from one text of a file to another, as a patch that `git apply` takes. `None`: there is no file.
+pub fn unified(path: &str, before: Option<&str>, after: Option<&str>) -> String {
+    let name = |side: Option<&str>, prefix: &str| match side {
+        Some(_) => format!("{prefix}/{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    let (old, new) = (name(before, "a"), name(after, "b"));
+    TextDiff::from_lines(before.unwrap_or(""), after.unwrap_or("")).unified_diff().header(&old, &new).to_string()
 }
 
 /// The lines of a plan without mcpkit's own bookkeeping.
@@ -148,4 +196,14 @@ pub fn lines(plan: &Plan) -> Vec<Line> {
     shown(plan)
         .map(|change| Line { path: change.path.to_string(), action: change.action, class: change.class.as_str() })
         .collect()
+}
+
+/// A word as a shell takes it.
+pub fn quote(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }

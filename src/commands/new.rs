@@ -1,7 +1,6 @@
 //! `mcpkit new`.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,24 +10,24 @@ use crate::cli::{Global, New};
 use crate::exit::{Exit, Failure};
 use crate::git::{self, Made};
 use crate::name::ProjectName;
-use crate::plan::{Action, plan};
-use crate::prompt::{Never, Prompter, Tty};
-use crate::tree::{Class, Entry, RelPath, Tree};
-use crate::ui::{self, Report, Ui, Versions};
-use crate::{apply, interrupt, ladder, lock, render, validate};
+use crate::plan::{Action, Base, Choices, User, plan};
+use crate::templates::Templates;
+use crate::tree::{Class, Entry, Tree};
+use crate::ui::{self, Report, Ui, Versions, quote};
+use crate::{apply, interrupt, ladder, lock, prompt, render, validate};
 
-pub(super) fn run(new: &New, global: &Global, ui: &Ui) -> Result<Exit> {
+pub(super) fn run(new: &New, global: &Global, ui: &Ui, templates: &Templates) -> Result<Exit> {
     let (root, name) = place(new)?;
     let environment: BTreeMap<String, String> = std::env::vars().collect();
-    let mut prompter = prompter(global, &environment);
+    let mut prompter = prompt::of(global, &environment);
     let raw = ladder::climb(new, &environment, &mut *prompter)?;
     let answers = Answers::check(name, &raw)?;
 
-    let rendered = render::render(&answers)?;
+    let rendered = render::render(templates, &answers)?;
     validate::validate(&rendered)?;
-    let target = lock::with_bookkeeping(&rendered)?;
-    let user = if new.here { existing(&root, &target)? } else { Tree::default() };
-    let plan = plan(&Tree::default(), &user, &target);
+    let target = lock::with_bookkeeping(&rendered, &templates.version)?;
+    let user = if new.here { existing(&root, &target)? } else { User::default() };
+    let plan = plan(&Base::default(), &user, &target, &Choices::default())?;
     ui.plan(&plan, global.dry_run)?;
 
     let mut notes = Vec::new();
@@ -64,7 +63,7 @@ pub(super) fn run(new: &New, global: &Global, ui: &Ui) -> Result<Exit> {
         schema: 1,
         command: "new",
         root: std::path::absolute(&root)?.display().to_string(),
-        version: Versions { from: None, to: env!("CARGO_PKG_VERSION") },
+        version: Versions { from: None, to: templates.version.to_string() },
         changes: ui::lines(&plan),
         conflicts: Vec::new(),
         notes,
@@ -113,28 +112,6 @@ fn next(new: &New, global: &Global, root: &Path, answers: &Answers) -> Vec<Strin
         next.push(format!("cargo run -- --help   # the operator's commands of {}", answers.name));
     }
     next
-}
-
-/// A word as a shell takes it.
-fn quote(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// Whom to ask. Without a terminal, nobody: a build server must not hang at a question.
-fn prompter(global: &Global, environment: &BTreeMap<String, String>) -> Box<dyn Prompter> {
-    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let ci = environment.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
-    if terminal && !global.yes && !ci {
-        interrupt::install();
-        Box::new(Tty)
-    } else {
-        Box::new(Never)
-    }
 }
 
 /// The folder of the project and its name.
@@ -193,8 +170,8 @@ fn parse(text: &str) -> Result<ProjectName> {
 }
 
 /// The files of `root` that the plan touches.
-fn existing(root: &Path, target: &Tree) -> Result<Tree> {
-    let mut tree = Tree::default();
+fn existing(root: &Path, target: &Tree) -> Result<User> {
+    let mut user = User::default();
     for (path, _) in target.iter() {
         let text = match std::fs::read(path.under(root)) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -204,8 +181,12 @@ fn existing(root: &Path, target: &Tree) -> Result<Tree> {
                 bail!(Failure::new(message, "move away what stands in its place, or choose an empty folder"));
             }
         };
-        let path = RelPath::parse(path.as_str())?;
-        tree.insert(path, Entry { class: Class::Seeded, executable: false, text })?;
+        // Bookkeeping of another project is not to be replaced either.
+        if lock::is_bookkeeping(path) && target.get(path).is_some_and(|entry| entry.text != text) {
+            user.opaque.insert(path.clone(), "exists already and was not written by mcpkit");
+        } else {
+            user.files.insert(path.clone(), Entry { class: Class::Seeded, executable: false, text })?;
+        }
     }
-    Ok(tree)
+    Ok(user)
 }

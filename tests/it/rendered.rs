@@ -7,6 +7,7 @@ use mcpkit::answers::Answers;
 use mcpkit::cli::{Cli, Command, New};
 use mcpkit::name::ProjectName;
 use mcpkit::prompt::Never;
+use mcpkit::templates::Templates;
 use mcpkit::tree::Tree;
 use mcpkit::{ladder, lock, render};
 
@@ -27,10 +28,10 @@ pub fn answers(name: &str, flags: &[&str]) -> Answers {
 
 /// The project as its templates make it.
 pub fn tree(name: &str, flags: &[&str]) -> Tree {
-    render::render(&answers(name, flags)).unwrap()
+    render::render(&Templates::embedded(), &answers(name, flags)).unwrap()
 }
 
 /// The project as it is written, with its lock and base.
 pub fn whole(name: &str, flags: &[&str]) -> Tree {
-    lock::with_bookkeeping(&tree(name, flags)).unwrap()
+    lock::with_bookkeeping(&tree(name, flags), &Templates::embedded().version).unwrap()
 }
