@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use mcpkit::lock;
+use mcpkit::templates::this_version;
 use mcpkit::tree::{RelPath, Tree};
 
 use crate::disk;
@@ -129,7 +130,7 @@ fn no_snapshot_has_outlived_its_file() {
 #[test]
 fn the_lock_names_every_file_with_its_class_and_hash() {
     let tree = rendered::tree("acme-ads", &[]);
-    let whole = lock::with_bookkeeping(&tree).unwrap();
+    let whole = lock::with_bookkeeping(&tree, &this_version()).unwrap();
     let mut expected = format!(
         "# Managed by mcpkit: what it generated, for `mcpkit check` and `mcpkit update`.\n\
          schema = 1\nversion = \"{}\"\n\n[files]\n",
@@ -145,7 +146,7 @@ fn the_lock_names_every_file_with_its_class_and_hash() {
 #[test]
 fn the_base_holds_the_pristine_text_of_every_file() {
     let tree = rendered::tree("acme-ads", &[]);
-    let whole = lock::with_bookkeeping(&tree).unwrap();
+    let whole = lock::with_bookkeeping(&tree, &this_version()).unwrap();
     for (path, entry) in tree.iter() {
         let base = RelPath::parse(&format!(".mcpkit/base/{path}.base")).unwrap();
         assert_eq!(whole.get(&base).unwrap().text, entry.text, "{path}");

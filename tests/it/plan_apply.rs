@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use mcpkit::apply::{apply, create};
-use mcpkit::plan::{Plan, plan};
+use mcpkit::plan::{Base, Choices, Plan, User, plan};
 use mcpkit::tree::{Class, Entry, RelPath, Tree};
 use tempfile::TempDir;
 
@@ -24,7 +24,11 @@ fn tree(files: &[(&str, &str)]) -> Tree {
 /// The plan that creates these files, changes `a/changed` and removes `a/removed` of [`project`].
 fn everything(created: &[(&str, &str)]) -> Plan {
     let base = tree(&[("a/changed", "old"), ("a/removed", "old")]);
-    plan(&base, &base, &tree(&[created, &[("a/changed", "new")]].concat()))
+    planned(&base, &base, &tree(&[created, &[("a/changed", "new")]].concat()))
+}
+
+fn planned(base: &Tree, user: &Tree, target: &Tree) -> Plan {
+    plan(&Base::from(base.clone()), &User::from(user.clone()), target, &Choices::default()).unwrap()
 }
 
 /// A folder with a file of its owner's and two of mcpkit's, in modes that no umask gives.
@@ -64,7 +68,7 @@ fn a_plan_creates_changes_and_removes() {
 #[test]
 fn a_file_of_the_owners_in_the_way_changes_nothing() {
     let folder = project();
-    let plan = plan(&Tree::default(), &tree(&[("a/own", "own")]), &tree(&[("a/0", "new"), ("a/own", "mcpkit's")]));
+    let plan = planned(&Tree::default(), &tree(&[("a/own", "own")]), &tree(&[("a/0", "new"), ("a/own", "mcpkit's")]));
     assert_eq!(fails(folder.path(), &plan), "`a/own` exists already and was not written by mcpkit");
 }
 
@@ -119,7 +123,7 @@ fn a_removal_that_fails_takes_everything_back() {
 #[test]
 fn a_new_project_that_fails_in_its_last_step_leaves_nothing() {
     let parent = tempfile::tempdir().unwrap();
-    let plan = plan(&Tree::default(), &Tree::default(), &tree(&[("a/b", "text")]));
+    let plan = planned(&Tree::default(), &Tree::default(), &tree(&[("a/b", "text")]));
     let error = create(&parent.path().join("acme"), &plan, |staging| {
         assert_eq!(fs::read_to_string(staging.join("a/b")).unwrap(), "text");
         anyhow::bail!("no repository")
@@ -132,7 +136,7 @@ fn a_new_project_that_fails_in_its_last_step_leaves_nothing() {
 fn a_new_project_does_not_replace_what_came_into_its_place_meanwhile() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("acme");
-    let plan = plan(&Tree::default(), &Tree::default(), &tree(&[("a/b", "text")]));
+    let plan = planned(&Tree::default(), &Tree::default(), &tree(&[("a/b", "text")]));
     let result = create(&root, &plan, |_| {
         fs::create_dir(&root)?;
         Ok(fs::write(root.join("own"), "own")?)
@@ -145,7 +149,7 @@ fn a_new_project_does_not_replace_what_came_into_its_place_meanwhile() {
 #[test]
 fn a_new_folder_is_as_open_as_any_other_made_there() {
     let parent = tempfile::tempdir().unwrap();
-    let plan = plan(&Tree::default(), &Tree::default(), &tree(&[("a", "text")]));
+    let plan = planned(&Tree::default(), &Tree::default(), &tree(&[("a", "text")]));
     create(&parent.path().join("acme"), &plan, |_| Ok(())).unwrap();
     fs::create_dir(parent.path().join("other")).unwrap();
     let mode = |name: &str| fs::metadata(parent.path().join(name)).unwrap().permissions().mode();

@@ -461,8 +461,11 @@ fn every_file_of_the_kit_says_that_mcpkit_manages_it() {
             _ => "#",
         };
         let end = if comment == "/*" { " */" } else { "" };
-        let header =
-            format!("{comment} Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.{end}");
+        let header = if path.ends_with("Cargo.toml.j2") {
+            "# Part of the kit. mcpkit changes single keys of this file and keeps yours.".to_owned()
+        } else {
+            format!("{comment} Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.{end}")
+        };
         assert_eq!(first, header, "templates/{path}");
     }
 }
