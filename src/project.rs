@@ -126,10 +126,12 @@ impl Project {
     /// What is there now, as far as `base` and `target` speak of it.
     pub fn user(&self, base: &Base, target: &Tree) -> Result<User> {
         let mut user = User { files: self.bookkeeping.clone(), crlf_usual: self.crlf, ..User::default() };
+        let locked = self.bookkeeping.get(&RelPath::parse(lock::PATH)?).map(|entry| lock::read(&entry.text));
         let moved: BTreeMap<RelPath, RelPath> = self
             .bookkeeping
             .iter()
             .filter_map(|(path, _)| lock::pristine_of(path))
+            .chain(locked.into_iter().flat_map(BTreeMap::into_keys))
             .map(|old| (self.now(&old), old))
             .filter(|(new, old)| new != old)
             .collect();
@@ -142,10 +144,16 @@ impl Project {
             .collect();
         for path in paths {
             let mut found = read(&self.root, path)?;
-            if let (Found::Nothing, Some(old)) = (&found, moved.get(path)) {
-                found = read(&self.root, old)?;
-                if matches!(found, Found::Text(..)) {
-                    user.moved_from.insert(path.clone(), old.clone());
+            if let Some(old) = moved.get(path) {
+                let before = read(&self.root, old)?;
+                match (&found, &before) {
+                    (_, Found::Nothing) => {}
+                    (Found::Nothing, _) => {
+                        found = before;
+                        user.moved_from.insert(path.clone(), old.clone());
+                    }
+                    // The owner has a file of their own in the new place.
+                    _ => found = Found::Opaque("exists already and was not written by mcpkit"),
                 }
             }
             match found {

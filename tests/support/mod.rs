@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every suite compiles this module and uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod frozen;
+pub mod grow;
 pub mod presets;
 
 use std::path::{Path, PathBuf};
