@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::path::Path;
 use std::process::Command;
 
+use mcpkit::exit::Exit;
+use mcpkit::templates::Templates;
 use support::presets::{PRESETS, Preset, preset};
-use support::{Project, must};
+use support::{Project, frozen, grow, mcpkit, must};
 
 /// Everything a fresh project promises.
 fn holds(preset: &Preset) {
@@ -52,6 +55,55 @@ fn a_custom_api_builds_lints_and_passes_its_tests() {
 #[test]
 fn a_project_with_every_provider_holds() {
     holds(preset("agency"));
+}
+
+/// The same project again, grown from the smallest one command at a time: what was built above is then built from both.
+#[test]
+fn a_project_with_every_provider_is_also_what_a_small_one_grows_into() {
+    let Preset { name, flags } = preset("agency");
+    let folder = tempfile::tempdir().unwrap();
+    must(mcpkit().current_dir(folder.path()).args(["new", name, "--yes", "--no-git", "--transport", "http"]));
+    let root = folder.path().join(name);
+    for pair in flags.chunks(2) {
+        let [flag, value] = pair else { panic!("{pair:?}") };
+        match *flag {
+            "--integration" => must(mcpkit().current_dir(&root).args(["add-integration", value])),
+            "--deploy" => must(mcpkit().current_dir(&root).args(["add-deploy", value])),
+            _ => continue,
+        };
+    }
+    let whole = Project::of(preset(name));
+    let diff =
+        Command::new("diff").args(["--recursive", "--exclude=.git"]).args([&whole.folder, &root]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&diff.stdout), "");
+}
+
+/// Updates the frozen project with its owner's changes to `newer`, resolves the conflicts and runs its tests.
+fn survives_an_update(name: &'static str, newer: impl Fn(&Path) -> Templates) {
+    let fresh = tempfile::tempdir().unwrap();
+    let root = frozen::unpack(fresh.path());
+    frozen::owner_edits(&root);
+    let newer = newer(&root);
+    let (exit, printed) = grow::run(&newer, &root, &["update"]);
+    assert!(matches!(exit, Exit::Done | Exit::Conflicts), "{}", printed.stderr);
+    for path in frozen::git(&root, &["diff", "--name-only", "--diff-filter=M"]).lines() {
+        let text = std::fs::read_to_string(root.join(path)).unwrap();
+        std::fs::write(root.join(path), frozen::take_yours(&text)).unwrap();
+    }
+    let folder = support::cache().join("frozen").join(name);
+    support::replace(&root, &folder);
+    let project = Project { name: "acme-ads", folder };
+    must(&mut project.cargo(&["test", "--workspace", "--quiet"]));
+}
+
+#[test]
+fn an_updated_project_builds_and_passes_its_tests_once_its_conflicts_are_resolved() {
+    survives_an_update("newer", frozen::newer_templates);
+}
+
+#[test]
+fn a_project_of_the_first_version_becomes_one_of_today() {
+    survives_an_update("today", |_| Templates::embedded());
 }
 
 #[test]

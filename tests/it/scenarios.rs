@@ -83,7 +83,12 @@ fn after_the_conflicts_are_resolved_nothing_is_left_to_do() {
         fs::write(root.join(path), take_yours(&text)).unwrap();
     }
     let (exit, printed) = run(&newer, root, &["check"]);
-    assert_eq!((exit, printed.stdout.matches("burst.max(2)").count()), (Exit::Drift, 1), "{}", printed.stdout);
+    assert_eq!(
+        (exit, printed.stdout.matches("burst.clamp(1, 10_000)").count()),
+        (Exit::Drift, 1),
+        "{}",
+        printed.stdout
+    );
     must(&newer, root, &["keep", "kit/core/src/limit/mod.rs"]);
     must(&newer, root, &["check"]);
     commit(root, "Update");

@@ -84,7 +84,7 @@ pub fn owner_edits(root: &Path) {
     );
     edit(root, "README.md", "An MCP server for many tenants. Each", "The MCP server of Acme's clients. Each");
     edit(root, ".github/workflows/ci.yml", "actions/checkout@v6.0.0", "actions/checkout@v6.0.1");
-    edit(root, "kit/core/src/limit/mod.rs", "burst: burst.max(1) }", "burst: burst.max(2) }");
+    edit(root, "kit/core/src/limit/mod.rs", "burst: burst.max(1) }", "burst: burst.clamp(1, 10_000) }");
     edit(root, "mcpkit.toml", "[answers]\n", "# Asked in the kick-off of 2026-10-01.\n[answers]\n");
     fs::remove_file(root.join("RUNBOOK.md")).unwrap();
     fs::create_dir(root.join("docs")).unwrap();

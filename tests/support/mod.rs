@@ -80,7 +80,7 @@ pub fn target() -> PathBuf {
 }
 
 /// Makes `old` equal to `new`, touching only what differs: an untouched file keeps its time, and cargo its work.
-fn replace(new: &Path, old: &Path) {
+pub fn replace(new: &Path, old: &Path) {
     std::fs::create_dir_all(old).unwrap();
     let names = |folder: &Path| -> Vec<std::ffi::OsString> {
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()

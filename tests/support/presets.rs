@@ -73,6 +73,8 @@ pub const PRESETS: &[Preset] = &[
             "supermetrics",
             "--transport",
             "http",
+            "--deploy",
+            "compose",
         ],
     },
     Preset {
