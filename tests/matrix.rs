@@ -106,6 +106,29 @@ fn a_project_of_the_first_version_becomes_one_of_today() {
     survives_an_update("today", |_| Templates::embedded());
 }
 
+/// The configuration is looked at by the server itself, whose words and remedy are passed on.
+#[test]
+fn doctor_asks_the_server_that_was_built() {
+    let project = Project::of(preset("notion-http"));
+    project.build();
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = |kek: &Path| {
+        let mut command = mcpkit();
+        command.current_dir(&project.folder).arg("doctor").env("CARGO_TARGET_DIR", support::target());
+        command.env("MCP__STORAGE__DATABASE_URL", format!("sqlite:{}", folder.path().join("store.db").display()));
+        command.env("MCP__VAULT__KEK_FILE", kek);
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let kek = folder.path().join("kek");
+    let told = doctor(&kek);
+    let finding = told.split_once("  ! config check         ").unwrap_or_else(|| panic!("{told}")).1;
+    assert!(finding.starts_with("failed to ") && finding.contains("\n                         hint: "), "{told}");
+    std::fs::write(&kek, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
+    std::fs::set_permissions(&kek, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let told = doctor(&kek);
+    assert!(told.contains("  = config check         the configuration is good\n"), "{told}");
+}
+
 #[test]
 fn a_project_with_everything_builds_lints_and_passes_its_tests() {
     holds(preset("zz-everything"));

@@ -1,5 +1,5 @@
 //! `mcpkit doctor`: what this machine lacks to build, test and deploy the project, each with its remedy. It runs other
-//! programs' `--version` and the project's own `config check`, and writes nothing.
+//! programs' `--version` and the server's own `config check`, and writes nothing itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -6,6 +6,7 @@ mod support;
 
 mod cli;
 mod disk;
+mod doctor;
 mod golden;
 mod grow;
 mod names;
