@@ -89,6 +89,7 @@ async fn main() -> anyhow::Result<()> {
         migrate: true,
         // The limiter decides on every call, and admits as much as one machine can send.
         bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
+        rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,

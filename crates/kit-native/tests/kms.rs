@@ -386,6 +386,7 @@ async fn a_server_outlives_its_keeper_for_the_grace_and_no_longer() {
         environment: Environment::Live,
         migrate: true,
         bounds: settings.bounds,
+        rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: settings.max_upstream_bytes,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,

@@ -184,6 +184,7 @@ async fn main() -> anyhow::Result<()> {
         environment: Environment::Live,
         migrate: true,
         bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20, rate: None },
+        rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: 1 << 20,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,

@@ -92,7 +92,8 @@ impl Installation {
         let options = Options {
             environment: Environment::Live,
             migrate: true,
-            bounds: Bounds { rate: None, ..settings.bounds },
+            bounds: settings.bounds,
+            rules: kit::limit::traffic::Rules::default(),
             max_upstream_bytes: settings.max_upstream_bytes,
             kms_grace: settings.vault.kms_grace,
             public_url: None,

@@ -96,11 +96,12 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
     };
-    let bounds = kit::pipeline::Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 16, rate: None };
+    let bounds = kit::pipeline::Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 16 };
     let options = Options {
         environment: Environment::Live,
         migrate: true,
         bounds,
+        rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: 1 << 16,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,

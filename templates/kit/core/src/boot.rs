@@ -12,6 +12,8 @@ use url::Url;
 use crate::app::App;
 use crate::connect::{self, Connector};
 use crate::inbound::{Authenticator, Environment};
+use crate::ledger::usage::Usage;
+use crate::limit::traffic::{Rules, Traffic};
 use crate::operator::Operator;
 use crate::pipeline::{Bounds, Pipeline};
 use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Sql, SqlError, Telemetry};
@@ -56,6 +58,8 @@ pub struct Options {
     pub migrate: bool,
     /// Bounds of a call.
     pub bounds: Bounds,
+    /// Plans and limits.
+    pub rules: Rules,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
     /// How long the parts of a refresh may take.
@@ -84,6 +88,10 @@ pub struct Kit {
     pub refresher: Arc<Refresher>,
     /// What looks after idle connections; the host runs it now and then.
     pub sweeper: Arc<Sweeper>,
+    /// Who may call how much; its rules can be replaced.
+    pub traffic: Arc<Traffic>,
+    /// Usage; the host writes it now and then, and at the end.
+    pub usage: Arc<Usage>,
     /// The vault, for its counters.
     pub vault: Arc<Vault>,
     /// The store, for readiness.
@@ -217,6 +225,8 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         clock: ports.clock.clone(),
         telemetry: ports.telemetry.clone(),
     });
+    let usage = Arc::new(Usage::new(store.clone(), ports.clock.clone()));
+    let traffic = Arc::new(Traffic::new(ports.limits, ports.clock.clone(), usage.clone(), options.rules));
     let operator = Arc::new(Operator {
         server: app.name,
         environment,
@@ -224,6 +234,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         vault: vault.clone(),
         executor: executor.clone(),
         authenticator: authenticator.clone(),
+        traffic: traffic.clone(),
         registry: registry.clone(),
         clock: ports.clock.clone(),
         rng: ports.rng.clone(),
@@ -246,11 +257,25 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         registry.clone(),
         executor,
         connector.clone(),
-        ports.limits,
+        traffic.clone(),
+        usage.clone(),
         ports.telemetry,
         ports.clock.clone(),
         ports.sleep,
         options.bounds,
     ));
-    Ok(Kit { registry, authenticator, pipeline, operator, connector, refresher, sweeper, vault, store, sandboxes })
+    Ok(Kit {
+        registry,
+        authenticator,
+        pipeline,
+        operator,
+        connector,
+        refresher,
+        sweeper,
+        traffic,
+        usage,
+        vault,
+        store,
+        sandboxes,
+    })
 }

@@ -11,6 +11,7 @@
 pub mod app;
 pub mod boot;
 pub mod cache;
+pub(crate) mod calendar;
 pub mod call;
 pub mod connect;
 pub mod day;
@@ -18,6 +19,7 @@ pub mod error;
 mod flight;
 mod guard;
 pub mod inbound;
+pub mod ledger;
 pub mod limit;
 pub mod observe;
 pub mod operator;

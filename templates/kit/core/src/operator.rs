@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::inbound::{ApiKey, Authenticator, Environment, TenantCtx};
+use crate::limit::traffic::Traffic;
 use crate::ports::{Clock, Rng, RngError, SqlError};
 use crate::registry::{Mounted, Registry};
 use crate::secret::Secret;
@@ -134,6 +135,7 @@ pub struct Operator {
     pub(crate) vault: Arc<Vault>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -152,6 +154,36 @@ impl Operator {
             )),
             result => Ok(result?),
         }
+    }
+
+    /// Puts a tenant on a plan of the configuration, or on none. Other processes follow within 15 s.
+    pub async fn tenant_plan(&self, tenant: &str, plan: Option<&str>) -> Result<(), OperatorError> {
+        let ctx = self.act_for(tenant).await?;
+        if let Some(plan) = plan {
+            self.known_plan(plan)?;
+        }
+        self.store.set_tenant_plan(&ctx, plan, self.clock.wall_ms()).await?;
+        self.authenticator.forget(ctx.tenant());
+        Ok(())
+    }
+
+    /// Refuses a plan that the configuration does not have.
+    pub fn known_plan(&self, plan: &str) -> Result<(), OperatorError> {
+        let plans = self.traffic.plans();
+        if plans.iter().any(|known| known == plan) {
+            return Ok(());
+        }
+        let hint = match plans.as_slice() {
+            [] => "describe it under `[plans]` in config/server.toml".to_owned(),
+            plans => format!("there are: {}; they are under `[plans]` in config/server.toml", plans.join(", ")),
+        };
+        Err(OperatorError::refused(format!("there is no plan `{plan}`"), hint))
+    }
+
+    /// Plans that tenants are on and the configuration does not have.
+    pub async fn lost_plans(&self) -> Result<Vec<String>, OperatorError> {
+        let known = self.traffic.plans();
+        Ok(self.store.plans_in_use().await?.into_iter().filter(|plan| !known.contains(plan)).collect())
     }
 
     /// All tenants.

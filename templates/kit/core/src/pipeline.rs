@@ -1,7 +1,7 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The one path that every call takes, whatever brought it here:
 //!
-//! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → reported → answer.
+//! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → counted, reported → answer.
 //!
 //! Authentication comes before: [`Pipeline::tool`] takes a [`TenantCtx`], which only `inbound` makes. HTTP, stdio and
 //! Workers differ only in what feeds this module.
@@ -18,9 +18,10 @@ use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
-use crate::limit::{Decision, Rate};
+use crate::ledger::usage::Usage;
+use crate::limit::traffic::{Admitted, Traffic};
 use crate::observe::{CallEvent, Operation};
-use crate::ports::{BoxFuture, Clock, LimitBackend, Sleep, Telemetry};
+use crate::ports::{BoxFuture, Clock, Sleep, Telemetry};
 use crate::prompt::Message;
 use crate::registry::{Mounted, Registry};
 use crate::schema;
@@ -36,8 +37,6 @@ pub struct Bounds {
     pub deadline: Duration,
     /// A longer answer is refused, in bytes of JSON.
     pub max_output_bytes: usize,
-    /// Calls per tenant and tool; `None` for no limit.
-    pub rate: Option<Rate>,
 }
 
 /// What a transport hands in with a call.
@@ -86,7 +85,8 @@ pub struct Pipeline {
     registry: Arc<Registry>,
     executor: Arc<Executor>,
     connector: Arc<Connector>,
-    limits: Arc<dyn LimitBackend>,
+    traffic: Arc<Traffic>,
+    usage: Arc<Usage>,
     telemetry: Arc<dyn Telemetry>,
     clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
@@ -100,13 +100,14 @@ impl Pipeline {
         registry: Arc<Registry>,
         executor: Arc<Executor>,
         connector: Arc<Connector>,
-        limits: Arc<dyn LimitBackend>,
+        traffic: Arc<Traffic>,
+        usage: Arc<Usage>,
         telemetry: Arc<dyn Telemetry>,
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
         bounds: Bounds,
     ) -> Self {
-        Self { registry, executor, connector, limits, telemetry, clock, sleep, bounds }
+        Self { registry, executor, connector, traffic, usage, telemetry, clock, sleep, bounds }
     }
 
     /// What this server offers.
@@ -124,10 +125,11 @@ impl Pipeline {
     ) -> Result<Answer, Failure> {
         let Some(tool) = self.registry.tool(name) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
+        let mut charged = None;
         let result = async {
             let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
-            self.admit(ctx, &tool.name).await?;
+            let _room = self.admit(ctx, &tool.name, &mut charged).await?;
             let named = account.clone();
             let (call, run) = (self.call(ctx, &tool.integration, account, started, caller.progress), tool.run.clone());
             let value = match self.guarded(caller.cancelled, async move { run(call, arguments).await }).await {
@@ -141,7 +143,7 @@ impl Pipeline {
             Ok(Answer { value, text })
         }
         .await;
-        self.report(Operation::Tool, &tool.name, ctx, started, &result);
+        self.report(Operation::Tool, &tool.name, ctx, started, charged, &result);
         result
     }
 
@@ -155,8 +157,9 @@ impl Pipeline {
     ) -> Result<Vec<Message>, Failure> {
         let Some(prompt) = self.registry.prompt(name) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
+        let mut charged = None;
         let result = async {
-            self.admit(ctx, &prompt.name).await?;
+            let _room = self.admit(ctx, &prompt.name, &mut charged).await?;
             let account = self.account(ctx, &prompt.integration, None).await?;
             let (call, run) =
                 (self.call(ctx, &prompt.integration, account, started, caller.progress), prompt.run.clone());
@@ -165,7 +168,7 @@ impl Pipeline {
             Ok(messages)
         }
         .await;
-        self.report(Operation::Prompt, &prompt.name, ctx, started, &result);
+        self.report(Operation::Prompt, &prompt.name, ctx, started, charged, &result);
         result
     }
 
@@ -178,8 +181,9 @@ impl Pipeline {
     ) -> Result<(&'static str, String), Failure> {
         let Some(resource) = self.registry.resource(uri) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
+        let mut charged = None;
         let result = async {
-            self.admit(ctx, &resource.name).await?;
+            let _room = self.admit(ctx, &resource.name, &mut charged).await?;
             let account = self.account(ctx, &resource.integration, None).await?;
             let (call, run) =
                 (self.call(ctx, &resource.integration, account, started, caller.progress), resource.run.clone());
@@ -188,7 +192,7 @@ impl Pipeline {
             Ok((resource.media_type, text))
         }
         .await;
-        self.report(Operation::Resource, &resource.uri, ctx, started, &result);
+        self.report(Operation::Resource, &resource.uri, ctx, started, charged, &result);
         result
     }
 
@@ -264,24 +268,11 @@ impl Pipeline {
         }))
     }
 
-    async fn admit(&self, ctx: &TenantCtx, target: &str) -> Result<(), ToolError> {
-        let Some(rate) = self.bounds.rate else { return Ok(()) };
-        // Both parts are bounded: the tenant has authenticated and the target is a registered one.
-        let key = format!("{}/{target}", ctx.tenant());
-        match self.limits.take(&key, rate, 1, self.clock.monotonic_us()).await {
-            Decision::Admitted { .. } => Ok(()),
-            Decision::Denied { retry_after_us } => {
-                let retry_after_ms = (retry_after_us + 999) / 1_000;
-                let message =
-                    format!("`{target}` is called too often; try again in {} s", (retry_after_ms + 999) / 1_000);
-                Err(ToolError::new(ErrorKind::RateLimited, message)
-                    .fact("scope", "tenant_tool")
-                    .fact("retry_after_ms", retry_after_ms))
-            }
-            Decision::Saturated => {
-                Err(ToolError::new(ErrorKind::RateLimited, "the server is at its capacity").fact("scope", "capacity"))
-            }
-        }
+    /// Lets the call in, or says when to come back. `charged` is what it costs from then on.
+    async fn admit(&self, ctx: &TenantCtx, target: &str, charged: &mut Option<u32>) -> Result<Admitted, ToolError> {
+        let admitted = self.traffic.admit(ctx, target).await?;
+        *charged = Some(admitted.units);
+        Ok(admitted)
     }
 
     async fn guarded<T>(
@@ -308,12 +299,14 @@ impl Pipeline {
         Err(ToolError::new(ErrorKind::OutputTooLarge, message))
     }
 
+    /// `charged` is what the call costs; a call that was not let in costs nothing.
     fn report<T>(
         &self,
         operation: Operation,
         target: &str,
         ctx: &TenantCtx,
         started: i64,
+        charged: Option<u32>,
         result: &Result<T, Failure>,
     ) {
         let outcome = match result {
@@ -322,6 +315,9 @@ impl Pipeline {
             Err(Failure::Unknown) => "unknown",
             Err(Failure::Tool(error)) => error.kind().as_str(),
         };
+        if let Some(units) = charged {
+            self.usage.count(ctx, target, outcome, units);
+        }
         self.telemetry.call(&CallEvent {
             operation,
             target,

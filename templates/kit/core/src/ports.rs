@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::limit::{Decision, Rate};
+use crate::limit::{Charge, Decision};
 use crate::observe::{AlarmEvent, CallEvent};
 use crate::secret::Secret;
 
@@ -327,7 +327,7 @@ pub trait HttpSend: Send + Sync {
 /// Where token buckets live: in this process, later in Redis or a Durable Object.
 pub trait LimitBackend: Send + Sync {
     /// Takes `cost` tokens from the bucket `key`, or says when to come back.
-    fn take<'a>(&'a self, key: &'a str, rate: Rate, cost: u32, now_us: i64) -> BoxFuture<'a, Decision>;
+    fn take<'a>(&'a self, charges: &'a [Charge<'a>], now_us: i64) -> BoxFuture<'a, Decision>;
 }
 
 /// Where finished calls are reported. Reports may be lost; nothing that is billed or audited rides on them.

@@ -3,6 +3,7 @@
 //! this machine. `axum::serve` drops the connections that the kernel has accepted and the program has not yet.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -20,15 +21,15 @@ const OUT_OF_FILES: Duration = Duration::from_millis(100);
 /// A connection that has not said anything yet is given this long once the server closes.
 const FIRST_BYTE: Duration = Duration::from_millis(500);
 
-/// Serves `service` on `listener` until `close` completes. Then it serves what had connected until that moment, lets
+/// Serves on `listener`, each peer with the service that `service` makes for it, until `close` completes. Then it serves what had connected until that moment, lets
 /// every request under way finish, and returns.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
-    service: S,
+    service: impl Fn(SocketAddr) -> S,
     close: impl Future<Output = ()>,
 ) -> std::io::Result<()>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: hyper::body::Body + Send + 'static,
@@ -36,14 +37,14 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (closing, connections) = (CancellationToken::new(), TaskTracker::new());
-    let admit = |stream| {
-        connections.spawn(connection(stream, service.clone(), closing.clone()));
+    let admit = |stream, peer| {
+        connections.spawn(connection(stream, service(peer), closing.clone()));
     };
     let mut close = pin!(close);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => admit(stream),
+                Ok((stream, peer)) => admit(stream, peer),
                 Err(error) if gone(error.kind()) => {}
                 Err(error) => {
                     tracing::warn!(%error, "failed to accept a connection");
@@ -55,9 +56,9 @@ where
     }
     // The kernel completes connections ahead of the program, and resets those that are left when the listener goes.
     let listener = listener.into_std()?;
-    while let Ok((stream, _)) = listener.accept() {
+    while let Ok((stream, peer)) = listener.accept() {
         stream.set_nonblocking(true)?;
-        admit(TcpStream::from_std(stream)?);
+        admit(TcpStream::from_std(stream)?, peer);
     }
     drop(listener);
     closing.cancel();

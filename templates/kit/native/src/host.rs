@@ -60,6 +60,7 @@ async fn assemble(
         environment,
         migrate: settings.migrate || environment == Environment::Dev,
         bounds: settings.bounds,
+        rules: settings.rules.clone(),
         max_upstream_bytes: settings.max_upstream_bytes,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,

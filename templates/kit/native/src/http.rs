@@ -2,7 +2,7 @@
 //! The HTTP edge: authentication, health, and the drain at the end. Everything about the protocol itself is behind
 //! `/mcp`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use kit::boot::Kit;
 use kit::connect::web;
 use kit::inbound::AuthError;
-use kit::ports::BoxFuture;
+use kit::ports::{BoxFuture, Clock as _};
 use kit::vault::VaultError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::accept;
+use crate::clock::SystemClock;
+use crate::doorkeeper::Doorkeeper;
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
 use crate::settings::Settings;
@@ -48,6 +50,7 @@ struct Edge {
     kit: Arc<Kit>,
     mcp: StreamableHttpService<McpServer, NeverSessionManager>,
     draining: Arc<AtomicBool>,
+    doorkeeper: Doorkeeper,
 }
 
 /// Everything behind the listener. The endpoint of the protocol is taken before the router, whose generality costs
@@ -56,6 +59,7 @@ struct Edge {
 struct Front {
     edge: Arc<Edge>,
     rest: Router,
+    peer: IpAddr,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Front {
@@ -65,8 +69,8 @@ impl hyper::service::Service<Request<Incoming>> for Front {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         if request.uri().path() == PATH {
-            let edge = self.edge.clone();
-            Box::pin(async move { Ok(edge.answer(request).await) })
+            let (edge, peer) = (self.edge.clone(), self.peer);
+            Box::pin(async move { Ok(edge.answer(request, peer).await) })
         } else {
             Box::pin(self.rest.clone().call(request.map(Body::new)))
         }
@@ -99,7 +103,8 @@ impl Http {
             .with_cancellation_token(protocol.child_token());
         let mcp =
             StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
-        let edge = Arc::new(Edge { kit, mcp, draining: draining.clone() });
+        let doorkeeper = Doorkeeper::new(&settings.per_address);
+        let edge = Arc::new(Edge { kit, mcp, draining: draining.clone(), doorkeeper });
         let rest = Router::new()
             .route("/health/live", get(|| async { "live\n" }))
             .route("/health/ready", get(ready))
@@ -110,7 +115,8 @@ impl Http {
             Some(sandboxes) => rest.nest(STAND_INS, stand_in::routes(sandboxes.clone())),
             None => rest,
         };
-        Self { front: Front { edge, rest }, draining, protocol, grace: settings.grace, drain: settings.drain }
+        let front = Front { edge, rest, peer: Ipv4Addr::UNSPECIFIED.into() };
+        Self { front, draining, protocol, grace: settings.grace, drain: settings.drain }
     }
 
     /// Serves until `stop` completes, then drains: not ready → still accepting for the grace period → no new
@@ -142,7 +148,7 @@ impl Http {
             }
         };
         tokio::select! {
-            result = accept::serve(listener, self.front, close) => result,
+            result = accept::serve(listener, |peer| Front { peer: peer.ip(), ..self.front.clone() }, close) => result,
             () = overdue => Ok(()),
         }
     }
@@ -166,8 +172,13 @@ fn allowed(settings: &Settings) -> (Vec<String>, Vec<String>) {
 }
 
 impl Edge {
-    /// Verifies the caller and hands the request to the protocol.
-    async fn answer(&self, mut request: Request<Incoming>) -> Response {
+    /// Verifies the caller and hands the request to the protocol. Before anything is verified, the address has its limit.
+    async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr) -> Response {
+        let now_us = SystemClock.monotonic_us();
+        let caller = self.doorkeeper.caller(peer, request.headers());
+        if let Err(refused) = self.doorkeeper.knock(&caller, now_us) {
+            return refused;
+        }
         let presented = request
             .headers()
             .get(header::AUTHORIZATION)
@@ -186,7 +197,10 @@ impl Edge {
                 request.extensions_mut().insert(tenant);
                 self.mcp.handle(request).await.map(Body::new)
             }
-            Err(error) => turned_away(error),
+            Err(error) => {
+                self.doorkeeper.turned_away(&caller, now_us);
+                turned_away(error)
+            }
         };
         // While draining, each answer asks its client to open a new connection, which then reaches another replica. A
         // client that kept the old one would meet its end with a request half sent.

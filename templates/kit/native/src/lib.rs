@@ -8,8 +8,12 @@
 mod accept;
 pub mod cli;
 pub mod client_config;
+#[cfg(feature = "http")]
+mod client_ip;
 pub mod clock;
 pub mod dev;
+#[cfg(feature = "http")]
+mod doorkeeper;
 pub mod egress;
 pub mod failure;
 #[cfg(feature = "kms-gcp")]

@@ -21,9 +21,9 @@ pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let listener = listen(settings.bind).await?;
     kit.connector.reached_at(address_of(listener.local_addr()?)?);
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");
-    let sweeping = tokio::spawn(upkeep::sweep(kit.clone(), settings.sweep));
+    let upkeep = upkeep::start(&kit, settings);
     until_signal(Http::new(kit.clone(), settings), listener, signals).await?;
-    sweeping.abort();
+    drop(upkeep);
     upkeep::settle(&kit, settings.refresh.token_timeout).await;
     tracing::info!("stopped");
     Ok(())

@@ -52,7 +52,7 @@ async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
 async fn serve(kit: Kit, settings: &Settings, who: Who) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     let kit = Arc::new(kit);
-    let sweeping = tokio::spawn(upkeep::sweep(kit.clone(), settings.sweep));
+    let upkeep = upkeep::start(&kit, settings);
     let running = match McpServer::new(kit.clone(), who).serve(stdio_pipes()).await {
         Ok(running) => running,
         // The client closed the pipe before its first message: nothing went wrong.
@@ -64,7 +64,7 @@ async fn serve(kit: Kit, settings: &Settings, who: Who) -> anyhow::Result<()> {
         reason = running.waiting() => { reason.context("failed to serve on stdio")?; }
         () = signals.next() => protocol.cancel(),
     }
-    sweeping.abort();
+    drop(upkeep);
     upkeep::settle(&kit, settings.refresh.token_timeout).await;
     Ok(())
 }

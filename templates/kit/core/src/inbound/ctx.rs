@@ -27,24 +27,45 @@ pub enum Principal {
 /// ```
 #[derive(Clone, Debug)]
 pub struct TenantCtx {
-    inner: Arc<(TenantId, Principal, Option<Account>)>,
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone, Debug)]
+struct Inner {
+    tenant: TenantId,
+    principal: Principal,
+    account: Option<Account>,
+    plan: Option<String>,
 }
 
 impl TenantCtx {
     pub(super) fn new(tenant: TenantId, principal: Principal) -> Self {
-        Self { inner: Arc::new((tenant, principal, None)) }
+        Self { inner: Arc::new(Inner { tenant, principal, account: None, plan: None }) }
     }
 
     /// The same, whose calls are for this account only.
     #[must_use]
     pub fn bound_to(&self, account: Account) -> Self {
-        let (tenant, principal, _) = &*self.inner;
-        Self { inner: Arc::new((tenant.clone(), principal.clone(), Some(account))) }
+        Self { inner: Arc::new(Inner { account: Some(account), ..Inner::clone(&self.inner) }) }
+    }
+
+    /// The same on a plan. What it allows is the owner's configuration.
+    #[must_use]
+    pub(super) fn on_plan(mut self, plan: Option<String>) -> Self {
+        if plan.is_some() {
+            Arc::make_mut(&mut self.inner).plan = plan;
+        }
+        self
     }
 
     /// The account that all calls are for, if the principal is bound to one.
     pub fn account(&self) -> Option<&Account> {
-        self.inner.2.as_ref()
+        self.inner.account.as_ref()
+    }
+
+    /// The name of the plan that the tenant is on.
+    pub fn plan(&self) -> Option<&str> {
+        self.inner.plan.as_deref()
     }
 
     /// The operator acting on a tenant that is known to exist. Only `operator` calls this; an `Operator` is made from
@@ -60,17 +81,17 @@ impl TenantCtx {
 
     /// The tenant.
     pub fn tenant(&self) -> &TenantId {
-        &self.inner.0
+        &self.inner.tenant
     }
 
     /// Who makes the call.
     pub fn principal(&self) -> &Principal {
-        &self.inner.1
+        &self.inner.principal
     }
 
     /// The principal in logs: the public id of the key, `local`, `operator` or `sweep`.
     pub fn principal_label(&self) -> &str {
-        match &self.inner.1 {
+        match &self.inner.principal {
             Principal::ApiKey(id) => id,
             Principal::Local => "local",
             Principal::Operator => "operator",

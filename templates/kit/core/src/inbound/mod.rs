@@ -69,7 +69,7 @@ pub struct Authenticator {
     pepper: Secret,
     nobody: TenantId,
     keys: Cache<String, Arc<KeyRow>>,
-    tenants: Cache<TenantId, TenantState>,
+    tenants: Cache<TenantId, (TenantState, Option<String>)>,
 }
 
 impl Authenticator {
@@ -107,6 +107,7 @@ impl Authenticator {
         match row.tenant_state {
             TenantState::Active => {
                 let ctx = TenantCtx::new(row.tenant.clone(), Principal::ApiKey(row.id.clone()));
+                let ctx = ctx.on_plan(row.tenant_plan.clone());
                 Ok(row.account.iter().fold(ctx, |ctx, account| ctx.bound_to(account.clone())))
             }
             TenantState::Suspended | TenantState::Deleted => Err(AuthError::Suspended),
@@ -117,8 +118,8 @@ impl Authenticator {
     /// vault without us, so the name is enough; a request never comes this way.
     pub async fn local(&self, tenant: &TenantId) -> Result<TenantCtx, AuthError> {
         match self.tenant_state(tenant).await? {
-            Some(TenantState::Active) => Ok(TenantCtx::new(tenant.clone(), Principal::Local)),
-            Some(TenantState::Suspended | TenantState::Deleted) => Err(AuthError::Suspended),
+            Some((TenantState::Active, plan)) => Ok(TenantCtx::new(tenant.clone(), Principal::Local).on_plan(plan)),
+            Some((TenantState::Suspended | TenantState::Deleted, _)) => Err(AuthError::Suspended),
             None => Err(AuthError::NoTenant),
         }
     }
@@ -147,15 +148,15 @@ impl Authenticator {
         Ok(row)
     }
 
-    async fn tenant_state(&self, tenant: &TenantId) -> Result<Option<TenantState>, AuthError> {
+    async fn tenant_state(&self, tenant: &TenantId) -> Result<Option<(TenantState, Option<String>)>, AuthError> {
         let now = self.clock.monotonic_us();
         if let Some(state) = self.tenants.get(tenant, now) {
             return Ok(Some(state));
         }
         let ticket = self.tenants.ticket();
-        let state = self.store.tenant_state(tenant).await.map_err(|_| AuthError::Unavailable)?;
-        if let Some(state) = state {
-            self.tenants.put(tenant.clone(), state, now, ticket);
+        let state = self.store.tenant(tenant).await.map_err(|_| AuthError::Unavailable)?;
+        if let Some(state) = &state {
+            self.tenants.put(tenant.clone(), state.clone(), now, ticket);
         }
         Ok(state)
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Decision, Rate, gcra};
+use super::{Charge, Decision, gcra};
 use crate::ports::{BoxFuture, LimitBackend};
 
 /// Live buckets at most. A bucket that is full again is dropped when room is needed; a live one never is, since that
@@ -18,41 +18,34 @@ pub struct MemoryLimits {
 }
 
 impl LimitBackend for MemoryLimits {
-    fn take<'a>(&'a self, key: &'a str, rate: Rate, cost: u32, now_us: i64) -> BoxFuture<'a, Decision> {
-        Box::pin(std::future::ready(self.decide(key, rate, cost, now_us)))
+    fn take<'a>(&'a self, charges: &'a [Charge<'a>], now_us: i64) -> BoxFuture<'a, Decision> {
+        Box::pin(std::future::ready(self.decide(charges, now_us)))
     }
 }
 
 impl MemoryLimits {
-    fn decide(&self, key: &str, rate: Rate, cost: u32, now_us: i64) -> Decision {
+    /// The same at once.
+    pub fn decide(&self, charges: &[Charge<'_>], now_us: i64) -> Decision {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(tat) = buckets.get_mut(key) {
-            let (next, decision) = gcra::decide(*tat, rate, cost, now_us);
-            *tat = next;
-            return decision;
-        }
-        if buckets.len() >= MAX_BUCKETS {
+        if buckets.len() + charges.len() > MAX_BUCKETS {
             buckets.retain(|_, tat| *tat > now_us);
-            if buckets.len() >= MAX_BUCKETS {
-                return Decision::Saturated;
+        }
+        let mut taken = Vec::new();
+        let mut least = Decision::Unavailable;
+        for (layer, charge) in charges.iter().enumerate() {
+            let tat = buckets.get(charge.key).copied().unwrap_or(0);
+            match gcra::decide(tat, charge.rate, charge.cost, now_us) {
+                (next, Decision::Admitted { remaining, reset_us, .. }) => {
+                    taken.push((charge.key.to_owned(), next));
+                    least = Decision::Admitted { layer, remaining, reset_us };
+                }
+                (_, Decision::Denied { retry_after_us, remaining, .. }) => {
+                    return Decision::Denied { layer, retry_after_us, remaining };
+                }
+                (_, other) => return other,
             }
         }
-        let (next, decision) = gcra::decide(0, rate, cost, now_us);
-        buckets.insert(key.to_owned(), next);
-        decision
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_do_not_share_tokens() {
-        let limits = MemoryLimits::default();
-        let rate = Rate::per_minute(60, 1);
-        assert_eq!(limits.decide("a", rate, 1, 0), Decision::Admitted { remaining: 0 });
-        assert_eq!(limits.decide("a", rate, 1, 0), Decision::Denied { retry_after_us: 1_000_000 });
-        assert_eq!(limits.decide("b", rate, 1, 0), Decision::Admitted { remaining: 0 });
+        buckets.extend(taken);
+        least
     }
 }

@@ -18,6 +18,8 @@ pub struct KeyRow {
     pub tenant: TenantId,
     /// State of the tenant.
     pub tenant_state: TenantState,
+    /// The plan that the tenant is on.
+    pub tenant_plan: Option<String>,
     /// `HMAC-SHA256(pepper, secret)`.
     pub hash: String,
     /// When it ends.
@@ -48,7 +50,7 @@ pub struct KeySummary {
 impl Store {
     /// The key with the public id `id`. The one tenant-related read without a `TenantCtx`: it is what one is made from.
     pub(crate) async fn key(&self, id: &str) -> Result<Option<KeyRow>, SqlError> {
-        let sql = "SELECT k.id, k.tenant_id, t.state, k.hash, k.expires_ms, k.revoked_ms, k.account \
+        let sql = "SELECT k.id, k.tenant_id, t.state, t.plan, k.hash, k.expires_ms, k.revoked_ms, k.account \
                    FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.id = $1";
         let Some(row) = self.first(sql, &[id.into()]).await? else { return Ok(None) };
         let mut columns = Columns::of(row);
@@ -56,6 +58,7 @@ impl Store {
             id: columns.text()?,
             tenant: TenantId::parse(&columns.text()?).map_err(|_| SqlError::Statement)?,
             tenant_state: TenantState::parse(&columns.text()?)?,
+            tenant_plan: columns.optional_text()?,
             hash: columns.text()?,
             expires_ms: columns.optional_number()?,
             revoked_ms: columns.optional_number()?,

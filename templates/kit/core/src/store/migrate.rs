@@ -38,6 +38,7 @@ pub const MIGRATIONS: &[Migration] = &[
         ],
     },
     Migration { number: 3, name: "connect", sql: include_str!("migrations/0003_connect.sql"), extra: &[] },
+    Migration { number: 4, name: "limits", sql: include_str!("migrations/0004_limits.sql"), extra: &[] },
 ];
 
 impl Migration {

@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod row;
 pub mod server_keys;
 pub mod tenants;
+pub(crate) mod usage;
 
 use std::sync::Arc;
 

@@ -47,6 +47,8 @@ pub struct TenantSummary {
     pub id: String,
     /// Whether it may call.
     pub state: TenantState,
+    /// The plan it is on.
+    pub plan: Option<String>,
     /// When it was added, milliseconds since the epoch.
     pub created_ms: i64,
     /// Connections it has.
@@ -75,13 +77,34 @@ impl Store {
 
     /// Whether `tenant` may call; `None` if there is no such tenant.
     pub(crate) async fn tenant_state(&self, tenant: &TenantId) -> Result<Option<TenantState>, SqlError> {
-        let row = self.first("SELECT state FROM tenants WHERE id = $1", &[tenant.as_str().into()]).await?;
-        row.map(|row| TenantState::parse(&Columns::of(row).text()?)).transpose()
+        Ok(self.tenant(tenant).await?.map(|(state, _)| state))
+    }
+
+    /// The same with the plan that it is on.
+    pub(crate) async fn tenant(&self, tenant: &TenantId) -> Result<Option<(TenantState, Option<String>)>, SqlError> {
+        let row = self.first("SELECT state, plan FROM tenants WHERE id = $1", &[tenant.as_str().into()]).await?;
+        row.map(|row| {
+            let mut columns = Columns::of(row);
+            Ok((TenantState::parse(&columns.text()?)?, columns.optional_text()?))
+        })
+        .transpose()
+    }
+
+    /// Puts a tenant on a plan, or on none.
+    pub(crate) async fn set_tenant_plan(&self, ctx: &TenantCtx, plan: Option<&str>, now: i64) -> Result<(), SqlError> {
+        let values = [ctx.tenant().as_str().into(), plan.into(), now.into()];
+        self.query("UPDATE tenants SET plan = $2, changed_ms = $3 WHERE id = $1", &values).await.map(drop)
+    }
+
+    /// The plans that tenants are on, each once.
+    pub(crate) async fn plans_in_use(&self) -> Result<Vec<String>, SqlError> {
+        let sql = "SELECT DISTINCT plan FROM tenants WHERE plan IS NOT NULL AND state <> 'deleted' ORDER BY plan";
+        self.query(sql, &[]).await?.into_iter().map(|row| Columns::of(row).text()).collect()
     }
 
     /// All tenants that were not deleted, by name.
     pub(crate) async fn tenants(&self) -> Result<Vec<TenantSummary>, SqlError> {
-        let sql = "SELECT t.id, t.state, t.created_ms, \
+        let sql = "SELECT t.id, t.state, t.plan, t.created_ms, \
                    (SELECT COUNT(*) FROM connections c WHERE c.tenant_id = t.id), \
                    (SELECT COUNT(*) FROM api_keys k WHERE k.tenant_id = t.id AND k.revoked_ms IS NULL) \
                    FROM tenants t WHERE t.state <> 'deleted' ORDER BY t.id";
@@ -92,6 +115,7 @@ impl Store {
                 Ok(TenantSummary {
                     id: columns.text()?,
                     state: TenantState::parse(&columns.text()?)?,
+                    plan: columns.optional_text()?,
                     created_ms: columns.number()?,
                     connections: columns.number()?,
                     keys: columns.number()?,

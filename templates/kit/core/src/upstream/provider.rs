@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::oauth::{LwaProfile, OAuth, Region, SystemUser};
 use super::throttle;
 use super::{Outcome, classify_status};
+use crate::calendar;
 use crate::ports::HttpResponse;
 use crate::secret::Secret;
 
@@ -153,11 +154,7 @@ impl ApiVersion {
         else {
             return None;
         };
-        // Howard Hinnant's days_from_civil: the proleptic Gregorian calendar in integers.
-        let year = if month <= 2 { year - 1 } else { year };
-        let (era, yoe) = (year.div_euclid(400), year.rem_euclid(400));
-        let doy = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-        let days = era * 146_097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719_468;
+        let days = calendar::days_from_civil(year, month, day);
         Some(days - now_ms.div_euclid(86_400_000))
     }
 }

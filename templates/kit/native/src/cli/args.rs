@@ -100,6 +100,20 @@ pub(super) enum Tenant {
     Add {
         /// Its name
         tenant: String,
+        /// The plan that it is on; see `[plans]` in config/server.toml
+        #[arg(long, value_name = "PLAN")]
+        plan: Option<String>,
+    },
+    /// Put a tenant on another plan
+    Plan {
+        /// Its name
+        tenant: String,
+        /// The plan
+        #[arg(required_unless_present = "none")]
+        plan: Option<String>,
+        /// On none: what `[limits]` says of tenants without a plan
+        #[arg(long, conflicts_with = "plan")]
+        none: bool,
     },
     /// List the tenants
     List {

@@ -24,8 +24,13 @@ const MAX_SECRET: u64 = 64 << 10;
 pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
     let operator = &kit.operator;
     match command {
-        Tenant::Add { tenant } => {
+        Tenant::Add { tenant, plan } => {
+            // A misspelt plan must not leave a tenant without one.
+            plan.iter().try_for_each(|plan| operator.known_plan(plan))?;
             operator.tenant_add(&tenant).await?;
+            if plan.is_some() {
+                operator.tenant_plan(&tenant, plan.as_deref()).await?;
+            }
             let server = kit.registry.name;
             out::note(&format!("added tenant `{tenant}`\n\nnext: `{server} key create --tenant {tenant}`"));
         }
@@ -36,10 +41,17 @@ pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
                 .iter()
                 .map(|t| {
                     let state = t.state.as_str().to_owned();
-                    vec![t.id.clone(), state, t.connections.to_string(), t.keys.to_string(), out::time(t.created_ms)]
+                    let plan = t.plan.clone().unwrap_or_else(|| "-".to_owned());
+                    let counts = [t.connections.to_string(), t.keys.to_string()];
+                    [vec![t.id.clone(), state, plan], counts.to_vec(), vec![out::time(t.created_ms)]].concat()
                 })
                 .collect();
-            out::table(&["TENANT", "STATE", "CONNECTIONS", "KEYS", "ADDED"], &rows, "there are no tenants yet");
+            out::table(&["TENANT", "STATE", "PLAN", "CONNECTIONS", "KEYS", "ADDED"], &rows, "there are no tenants yet");
+        }
+        Tenant::Plan { tenant, plan, none: _ } => {
+            operator.tenant_plan(&tenant, plan.as_deref()).await?;
+            let on = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("the plan `{plan}`"));
+            out::note(&format!("tenant `{tenant}` is on {on}; every replica follows within 15 s"));
         }
         Tenant::Suspend { tenant } => {
             operator.tenant_state(&tenant, TenantState::Suspended).await?;

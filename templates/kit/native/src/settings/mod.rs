@@ -4,6 +4,8 @@
 
 mod database;
 mod integrations;
+mod limits;
+mod network;
 mod reader;
 mod source;
 mod vault;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kit::App;
-use kit::limit::Rate;
+use kit::limit::traffic::Rules;
 use kit::pipeline::Bounds;
 use kit::registry::IntegrationSettings;
 use kit::upstream::refresh::Timing;
@@ -28,6 +30,7 @@ use url::Url;
 use crate::egress::Egress;
 use crate::log::Format;
 pub use database::Database;
+pub use network::{Network, PerAddress};
 use reader::Reader;
 
 /// Everything an owner can set, with its defaults resolved.
@@ -45,6 +48,10 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// Bounds of a call.
     pub bounds: Bounds,
+    /// Plans and limits.
+    pub rules: Rules,
+    /// The limit by address.
+    pub per_address: PerAddress,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
     /// Where the store is.
@@ -134,8 +141,9 @@ impl Settings {
             bounds: Bounds {
                 deadline: Duration::from_millis(reader.count("calls.deadline_ms", 10..=3_600_000, 30_000)),
                 max_output_bytes: reader.count("calls.max_output_bytes", 1024..=16 << 20, 256 << 10),
-                rate: rate(&mut reader),
             },
+            rules: limits::rules(&mut reader),
+            per_address: limits::per_address(&mut reader),
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
@@ -224,12 +232,6 @@ fn refresh(reader: &mut Reader<'_>) -> Timing {
         );
     }
     timing
-}
-
-fn rate(reader: &mut Reader<'_>) -> Option<Rate> {
-    let per_minute = reader.count("calls.per_minute", 0..=1_000_000, 600);
-    let burst = reader.count("calls.burst", 1..=1_000_000, 60);
-    (per_minute > 0).then(|| Rate::per_minute(per_minute, burst))
 }
 
 fn database(reader: &mut Reader<'_>, app: &App) -> Database {

@@ -10,7 +10,7 @@ use super::source::{Sourced, Values};
 
 pub(super) struct Reader<'a> {
     values: Values,
-    known: Vec<&'static str>,
+    known: Vec<String>,
     problems: &'a mut Vec<Problem>,
 }
 
@@ -24,12 +24,12 @@ impl<'a> Reader<'a> {
         self.problems.push(Problem { path, source, what, remedy });
     }
 
-    pub(super) fn text(&mut self, path: &'static str) -> Option<String> {
+    pub(super) fn text(&mut self, path: &str) -> Option<String> {
         self.sourced_text(path).map(|(text, _)| text)
     }
 
     /// A text with its source, for a check of the caller's own.
-    pub(super) fn sourced_text(&mut self, path: &'static str) -> Option<(String, String)> {
+    pub(super) fn sourced_text(&mut self, path: &str) -> Option<(String, String)> {
         let Sourced { value, source } = self.take(path)?;
         match value {
             toml::Value::String(text) => Some((text, source)),
@@ -40,7 +40,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn parsed<T: FromStr>(&mut self, path: &'static str, remedy: &str) -> Option<T> {
+    pub(super) fn parsed<T: FromStr>(&mut self, path: &str, remedy: &str) -> Option<T> {
         let (text, source) = self.sourced_text(path)?;
         let parsed = text.parse().ok();
         if parsed.is_none() {
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         parsed
     }
 
-    pub(super) fn one_of(&mut self, path: &'static str, choices: &[&'static str]) -> Option<&'static str> {
+    pub(super) fn one_of(&mut self, path: &str, choices: &[&'static str]) -> Option<&'static str> {
         let (text, source) = self.sourced_text(path)?;
         let chosen = choices.iter().copied().find(|choice| *choice == text);
         if chosen.is_none() {
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
         chosen
     }
 
-    pub(super) fn flag(&mut self, path: &'static str, default: bool) -> bool {
+    pub(super) fn flag(&mut self, path: &str, default: bool) -> bool {
         let Some(Sourced { value, source }) = self.take(path) else { return default };
         match value {
             toml::Value::Boolean(flag) => flag,
@@ -71,7 +71,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn count<T>(&mut self, path: &'static str, range: RangeInclusive<i64>, default: T) -> T
+    pub(super) fn count<T>(&mut self, path: &str, range: RangeInclusive<i64>, default: T) -> T
     where
         T: TryFrom<i64>,
     {
@@ -91,13 +91,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The names directly under `prefix`, which the owner chooses: those of `plans.starter.daily` under `plans` are `starter`.
+    pub(super) fn sections(&mut self, prefix: &str) -> Vec<String> {
+        let inside = |path: &String| Some(path.strip_prefix(prefix)?.strip_prefix('.')?.split('.').next()?.to_owned());
+        let mut names: Vec<String> = self.values.keys().filter_map(inside).collect();
+        names.dedup();
+        names
+    }
+
     /// A list of texts; in the environment separated by commas.
-    pub(super) fn list(&mut self, path: &'static str) -> Vec<String> {
+    pub(super) fn list(&mut self, path: &str) -> Vec<String> {
         self.sourced_list(path, "[\"mcp.example.com\"]").0
     }
 
     /// The same with its source, for a check of the caller's own.
-    pub(super) fn sourced_list(&mut self, path: &'static str, example: &str) -> (Vec<String>, String) {
+    pub(super) fn sourced_list(&mut self, path: &str, example: &str) -> (Vec<String>, String) {
         let Some(Sourced { value, source }) = self.take(path) else { return (Vec::new(), String::new()) };
         let items = match value {
             toml::Value::String(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
@@ -123,8 +131,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, path: &'static str) -> Option<Sourced> {
-        self.known.push(path);
+    fn take(&mut self, path: &str) -> Option<Sourced> {
+        self.known.push(path.to_owned());
         self.values.remove(path)
     }
 }

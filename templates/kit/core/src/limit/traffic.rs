@@ -1,0 +1,172 @@
+// Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
+//! What every call must pass before it is done: is there room for one more of this tenant, has it units left, do its buckets
+//! hold enough? One pass, the cheapest question first, and the one that takes tokens last, so that nothing is ever given back.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::Serialize;
+
+use super::permits::{Full, Permit, Permits};
+use super::plan::{Plan, Plans};
+use super::{Charge, Decision, Rate};
+use crate::error::{ErrorKind, ToolError};
+use crate::inbound::TenantCtx;
+use crate::ledger::usage::{Spent, Usage};
+use crate::ports::{Clock, LimitBackend};
+
+/// Of the server's room this part, in percent, is kept for calls of one unit: a few expensive ones must not take it all.
+const KEPT_FOR_CHEAP: u32 = 20;
+
+/// Lets calls in, or says when to come back.
+pub struct Traffic {
+    backend: Arc<dyn LimitBackend>,
+    clock: Arc<dyn Clock>,
+    rules: RwLock<Arc<Rules>>,
+    permits: Arc<Permits>,
+    usage: Arc<Usage>,
+}
+
+/// What the owner set.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// Plans and costs.
+    pub plans: Plans,
+    /// Calls under way at once, of all tenants.
+    pub max_in_flight: Option<u32>,
+}
+
+/// A call that was let in. It ends when this is dropped.
+pub struct Admitted {
+    /// What the call costs.
+    pub units: u32,
+    _permit: Permit,
+}
+
+/// Where a tenant stands, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// What it may.
+    pub plan: Plan,
+    /// Calls under way.
+    pub in_flight: u32,
+    /// Units used today.
+    pub today: u64,
+    /// Units used this month.
+    pub this_month: u64,
+}
+
+impl Traffic {
+    /// Over `backend`, by `rules`.
+    pub(crate) fn new(backend: Arc<dyn LimitBackend>, clock: Arc<dyn Clock>, usage: Arc<Usage>, rules: Rules) -> Self {
+        Self { backend, clock, rules: RwLock::new(Arc::new(rules)), permits: Arc::default(), usage }
+    }
+
+    /// Replaces the rules. Calls under way are not touched.
+    pub fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether `ctx` may call `target` now. Both are bounded: the tenant has authenticated and the target is a registered one.
+    pub(crate) async fn admit(&self, ctx: &TenantCtx, target: &str) -> Result<Admitted, ToolError> {
+        let rules = self.rules();
+        let plan = rules.plans.of(ctx.plan());
+        let units = rules.plans.cost(target);
+        let room = rules.max_in_flight.map(|most| match units {
+            0 | 1 => most,
+            _ => most - most * KEPT_FOR_CHEAP / 100,
+        });
+        let permit = self.permits.take(ctx.tenant(), plan.concurrency, room).map_err(|full| match full {
+            Full::Tenant => limited("tenant", "too many calls are under way", plan.concurrency.map(u64::from), None),
+            Full::Server => limited("server", "the server is at its capacity", None, Some(1_000)),
+        })?;
+        if plan.daily.is_some() || plan.monthly.is_some() {
+            let spent = self.usage.spent(ctx).await;
+            let spent = spent.map_err(|_| ToolError::unavailable("the store does not answer"))?;
+            within_quota(plan, spent, units)?;
+        }
+        let tenant = format!("{{{}}}/all", ctx.tenant());
+        let tool = format!("{{{}}}/tool/{target}", ctx.tenant());
+        let layers = [(plan.rate, tenant.as_str(), "tenant"), (plan.tool_rate, tool.as_str(), "tenant_tool")];
+        let charge = |(rate, key, _): &(Option<Rate>, &'_ str, &str)| rate.map(|rate| (rate, (*key).to_owned()));
+        let charged: Vec<(Rate, String)> = layers.iter().filter_map(charge).collect();
+        let scopes: Vec<&str> = layers.iter().filter(|(rate, ..)| rate.is_some()).map(|(.., scope)| *scope).collect();
+        let charges: Vec<Charge<'_>> =
+            charged.iter().map(|(rate, key)| Charge { key, rate: *rate, cost: units }).collect();
+        if charges.is_empty() {
+            return Ok(Admitted { units, _permit: permit });
+        }
+        match self.backend.take(&charges, self.clock.monotonic_us()).await {
+            Decision::Admitted { .. } => Ok(Admitted { units, _permit: permit }),
+            Decision::Denied { layer, retry_after_us, .. } => {
+                let scope = scopes.get(layer).copied().unwrap_or("tenant");
+                let what = match scope {
+                    "tenant_tool" => format!("`{target}` is called too often"),
+                    _ => "this tenant calls too often".to_owned(),
+                };
+                let limit = charges.get(layer).map(|charge| u64::from(charge.rate.burst));
+                Err(self
+                    .dated(limited(scope, &what, limit, Some((retry_after_us + 999) / 1_000)), retry_after_us / 1_000))
+            }
+            Decision::Saturated => Err(limited("server", "the server is at its capacity", None, Some(1_000))),
+            Decision::Unavailable => Err(limited("server", "calls cannot be counted just now", None, Some(1_000))),
+        }
+    }
+
+    fn dated(&self, error: ToolError, wait_ms: i64) -> ToolError {
+        error.fact("retry_at", self.clock.wall_ms().saturating_add(wait_ms))
+    }
+
+    /// Where `ctx` stands.
+    pub async fn standing(&self, ctx: &TenantCtx) -> Result<Standing, ToolError> {
+        let spent = self.usage.spent(ctx).await.map_err(|_| ToolError::unavailable("the store does not answer"))?;
+        let plan = Plan::clone(self.rules().plans.of(ctx.plan()));
+        Ok(Standing { plan, in_flight: self.permits.of(ctx.tenant()), today: spent.day, this_month: spent.month })
+    }
+
+    /// The names of the plans.
+    pub fn plans(&self) -> Vec<String> {
+        self.rules().plans.by_name.keys().cloned().collect()
+    }
+
+    /// Calls under way, of all tenants.
+    pub fn in_flight(&self) -> u32 {
+        self.permits.all()
+    }
+}
+
+fn within_quota(plan: &Plan, spent: Spent, units: u32) -> Result<(), ToolError> {
+    let quotas =
+        [("day", plan.daily, spent.day, spent.day_ends_ms), ("month", plan.monthly, spent.month, spent.month_ends_ms)];
+    for (period, quota, used, ends_ms) in quotas {
+        if let Some(quota) = quota.filter(|quota| used.saturating_add(u64::from(units)) > *quota) {
+            let what = format!("the plan's units for this {period} are used up");
+            return Err(limited("quota", &what, Some(quota), Some(ends_ms)).fact("period", period));
+        }
+    }
+    Ok(())
+}
+
+/// A refusal that says what was met and when to come back: a sentence for the model, facts for programs.
+fn limited(scope: &str, what: &str, limit: Option<u64>, retry_after_ms: Option<i64>) -> ToolError {
+    let again = match retry_after_ms {
+        Some(ms) => format!("; try again in {}", spoken(ms)),
+        None => "; wait for one of them to end".to_owned(),
+    };
+    let error = ToolError::new(ErrorKind::RateLimited, format!("{what}{again}")).fact("scope", scope);
+    let error = limit.into_iter().fold(error, |error, limit| error.fact("limit", limit));
+    retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
+}
+
+/// A time to wait as a person says it, rounded up.
+fn spoken(ms: i64) -> String {
+    let seconds = (ms.max(0) + 999) / 1_000;
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", (seconds + 59) / 60),
+        _ => format!("{} h", (seconds + 3_599) / 3_600),
+    }
+}
