@@ -372,7 +372,9 @@ fn a_caller_over_its_rate_learns_when_to_come_back() {
             "type": "rate_limited",
             "message": "`p_fine` is called too often; try again in 10 s",
             "scope": "tenant_tool",
+            "limit": 3,
             "retry_after_ms": 10_000,
+            "retry_at": server.clock.wall_ms() + 10_000,
         }})
     );
     assert_eq!(refused["isError"], true);

@@ -120,7 +120,7 @@ fn values_of_the_environment_have_the_types_of_the_file() {
     ])
     .unwrap();
     assert_eq!(settings.bounds.deadline.as_millis(), 1_500);
-    assert_eq!((settings.migrate, settings.bounds.rate), (false, None));
+    assert_eq!((settings.migrate, settings.rules.plans.default.tool_rate), (false, None));
     assert_eq!(settings.allowed_hosts, ["a.example.com", "b.example.com"]);
     assert_eq!(format!("{:?} {:?}", settings.log_format, settings.log_level), "Plain LevelFilter::DEBUG");
 }

@@ -9,7 +9,7 @@ use kit::error::ToolError;
 use kit::inbound::{Environment, TenantCtx};
 use kit::limit::memory::MemoryLimits;
 use kit::operator::NewConnection;
-use kit::pipeline::{Bounds, Caller, Failure};
+use kit::pipeline::{Caller, Failure};
 use kit::ports::{Clock, KeyWrap};
 use kit::prelude::*;
 use kit_native::clock::{SystemRng, TokioTime};
