@@ -16,14 +16,16 @@ const MOST: i64 = 1_000_000_000;
 
 /// What is let in once a tenant is known.
 pub(super) fn rules(reader: &mut Reader<'_>) -> Rules {
-    let tool_rate = rate(reader, "calls", ["per_minute", "burst"], (600, 60));
-    let default = Arc::new(plan(reader, "", "limits", tool_rate));
+    let tool_rate = rate(reader, "calls.per_minute", "calls.burst", (600, 60));
+    let default = Arc::new(Plan { tool_rate, ..plan(reader, "", "limits") });
     let mut by_name = BTreeMap::new();
     for name in reader.sections("plans") {
-        let plan = plan(reader, &name, &format!("plans.{name}"), None);
+        let section = format!("plans.{name}");
+        let keys = ["tool_per_minute", "tool_burst"].map(|key| format!("{section}.{key}"));
+        let own = rate(reader, &keys[0], &keys[1], (0, 60));
         // A plan that says nothing of single tools has what tenants without a plan have.
-        let tool_rate = plan.tool_rate.or(tool_rate);
-        by_name.insert(name, Arc::new(Plan { tool_rate, ..plan }));
+        let plan = Plan { tool_rate: own.or(tool_rate), ..plan(reader, &name, &section) };
+        by_name.insert(name, Arc::new(plan));
     }
     let mut costs = BTreeMap::new();
     for tool in reader.sections("limits.costs") {
@@ -34,34 +36,30 @@ pub(super) fn rules(reader: &mut Reader<'_>) -> Rules {
     Rules { plans: Plans { default, by_name, costs }, max_in_flight: (max_in_flight > 0).then_some(max_in_flight) }
 }
 
-fn plan(reader: &mut Reader<'_>, name: &str, section: &str, tool_rate: Option<Rate>) -> Plan {
-    let own = rate(reader, section, ["tool_per_minute", "tool_burst"], (0, 60));
-    let units = |reader: &mut Reader<'_>, key: &str| {
-        let units: u64 = reader.count(&format!("{section}.{key}"), 0..=MOST, 0);
-        (units > 0).then_some(units)
-    };
-    let concurrency: u32 = reader.count(&format!("{section}.concurrency"), 0..=1_000_000, 0);
+fn plan(reader: &mut Reader<'_>, name: &str, section: &str) -> Plan {
+    let key = |key: &str| format!("{section}.{key}");
+    let concurrency: u32 = reader.count(&key("concurrency"), 0..=1_000_000, 0);
+    let [daily, monthly] = ["daily", "monthly"].map(|period| reader.count(&key(period), 0..=MOST, 0_u64));
     Plan {
         name: name.to_owned(),
-        rate: rate(reader, section, ["per_minute", "burst"], (0, 60)),
-        tool_rate: own.or(tool_rate),
+        rate: rate(reader, &key("per_minute"), &key("burst"), (0, 60)),
+        tool_rate: None,
         concurrency: (concurrency > 0).then_some(concurrency),
-        daily: units(reader, "daily"),
-        monthly: units(reader, "monthly"),
+        daily: (daily > 0).then_some(daily),
+        monthly: (monthly > 0).then_some(monthly),
     }
 }
 
 /// A rate and its burst; none where the rate is zero.
-fn rate(reader: &mut Reader<'_>, section: &str, keys: [&str; 2], default: (u32, u32)) -> Option<Rate> {
-    let [per_minute, burst] = keys;
-    let per_minute: u32 = reader.count(&format!("{section}.{per_minute}"), 0..=1_000_000, default.0);
-    let burst: u32 = reader.count(&format!("{section}.{burst}"), 1..=1_000_000, default.1);
+fn rate(reader: &mut Reader<'_>, per_minute: &str, burst: &str, default: (u32, u32)) -> Option<Rate> {
+    let per_minute: u32 = reader.count(per_minute, 0..=1_000_000, default.0);
+    let burst: u32 = reader.count(burst, 1..=1_000_000, default.1);
     (per_minute > 0).then(|| Rate::per_minute(per_minute, burst))
 }
 
 /// What is let in before anybody is known, by address.
 pub(super) fn per_address(reader: &mut Reader<'_>) -> PerAddress {
-    let rate = rate(reader, "limits", ["ip_per_minute", "ip_burst"], (6_000, 1_000));
+    let rate = rate(reader, "limits.ip_per_minute", "limits.ip_burst", (6_000, 1_000));
     let path = "limits.trusted_proxies";
     let (texts, source) = reader.sourced_list(path, "[\"127.0.0.1\", \"10.0.0.0/8\"]");
     let mut trusted = Vec::new();
