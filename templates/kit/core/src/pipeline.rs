@@ -18,7 +18,7 @@ use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
-use crate::limit::{Decision, Rate};
+use crate::limit::{Charge, Decision, Rate};
 use crate::observe::{CallEvent, Operation};
 use crate::ports::{BoxFuture, Clock, LimitBackend, Sleep, Telemetry};
 use crate::prompt::Message;
@@ -267,10 +267,10 @@ impl Pipeline {
     async fn admit(&self, ctx: &TenantCtx, target: &str) -> Result<(), ToolError> {
         let Some(rate) = self.bounds.rate else { return Ok(()) };
         // Both parts are bounded: the tenant has authenticated and the target is a registered one.
-        let key = format!("{}/{target}", ctx.tenant());
-        match self.limits.take(&key, rate, 1, self.clock.monotonic_us()).await {
+        let key = format!("{{{}}}/{target}", ctx.tenant());
+        match self.limits.take(&[Charge { key: &key, rate, cost: 1 }], self.clock.monotonic_us()).await {
             Decision::Admitted { .. } => Ok(()),
-            Decision::Denied { retry_after_us } => {
+            Decision::Denied { retry_after_us, .. } => {
                 let retry_after_ms = (retry_after_us + 999) / 1_000;
                 let message =
                     format!("`{target}` is called too often; try again in {} s", (retry_after_ms + 999) / 1_000);
@@ -280,6 +280,9 @@ impl Pipeline {
             }
             Decision::Saturated => {
                 Err(ToolError::new(ErrorKind::RateLimited, "the server is at its capacity").fact("scope", "capacity"))
+            }
+            Decision::Unavailable => {
+                Err(ToolError::unavailable(format!("the limits of `{target}` cannot be checked; try again later")))
             }
         }
     }

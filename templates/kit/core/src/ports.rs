@@ -10,7 +10,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::limit::{Decision, Rate};
+use crate::limit::{Charge, Decision};
 use crate::observe::{AlarmEvent, CallEvent};
 use crate::secret::Secret;
 
@@ -324,10 +324,11 @@ pub trait HttpSend: Send + Sync {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>>;
 }
 
-/// Where token buckets live: in this process, later in Redis or a Durable Object.
+/// Where token buckets live: in this process, in Redis, or in a Durable Object.
 pub trait LimitBackend: Send + Sync {
-    /// Takes `cost` tokens from the bucket `key`, or says when to come back.
-    fn take<'a>(&'a self, key: &'a str, rate: Rate, cost: u32, now_us: i64) -> BoxFuture<'a, Decision>;
+    /// Takes tokens for every charge, or none and says when to come back. `now_us` is the monotonic time of this process;
+    /// a backend that several share has a clock of its own.
+    fn take<'a>(&'a self, charges: &'a [Charge<'a>], now_us: i64) -> BoxFuture<'a, Decision>;
 }
 
 /// Where finished calls are reported. Reports may be lost; nothing that is billed or audited rides on them.
