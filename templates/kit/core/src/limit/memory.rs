@@ -2,27 +2,28 @@
 //! Buckets in this process. Right for one replica; with more, each would admit the whole rate.
 //!
 //! Memory is bounded: so many buckets and no more. One that is full again is dropped when room is needed; a live one
-//! never is, since that would hand its allowance out twice. A bucket is a keyed hash of its name and one number: 25 bytes,
-//! at most 58 with what the table keeps free. Two names share a bucket with a chance of 2^-88 in a million.
+//! never is, since that would hand its allowance out twice. A bucket is a keyed hash of its name and one number: 24 bytes,
+//! at most 55 with what the table keeps free. That any two of a million names share a bucket has a chance of 2^-89.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::table::{Id, Table};
 use super::{Charge, Decision, gcra};
 use crate::ports::{BoxFuture, LimitBackend};
 
 /// Live buckets at most, unless the host says otherwise.
 const MAX_BUCKETS: usize = 100_000;
-/// Tables, each with its own lock: one that grows holds up a small part of the calls.
+/// Tables, each with its own lock: one that grows holds up a small part of the calls. What a name has in braces decides
+/// which, so that a pass takes one lock as a rule.
 const SHARDS: usize = 64;
 /// At the cap a look at every bucket frees what can be freed, but no more often than this.
 const SWEEP_EVERY_US: i64 = 100_000;
 
 /// Token buckets by name.
 pub struct MemoryLimits {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<Table>; SHARDS],
     /// With keys of their own, so that nobody chooses names that meet.
     hashers: [RandomState; 2],
     live: AtomicUsize,
@@ -30,41 +31,23 @@ pub struct MemoryLimits {
     swept_us: Mutex<Option<i64>>,
 }
 
-/// Arrival times by the hash of the name.
-type Shard = HashMap<Id, i64, BuildHasherDefault<Hashed>>;
-
-/// Not a `u128`: that would be aligned to 16 bytes, and an entry be 32.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Id(u64, u64);
-
-impl std::hash::Hash for Id {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.0);
-    }
+/// Where a bucket is, and how far from full, if it is there.
+struct Slot {
+    shard: usize,
+    id: Id,
+    level_us: Option<i64>,
 }
 
-impl Id {
-    /// From the half that does not place it within its shard.
-    fn shard(self) -> usize {
-        usize::try_from(self.1 % SHARDS as u64).unwrap_or_default()
-    }
+/// The locked shards of a pass: the first, and seldom others behind it.
+struct Held<'a> {
+    first: (usize, MutexGuard<'a, Table>),
+    rest: Vec<(usize, MutexGuard<'a, Table>)>,
 }
 
-/// For keys that are hashes already.
-#[derive(Default)]
-struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+impl Held<'_> {
+    fn of(&mut self, shard: usize) -> &mut Table {
+        let rest = self.rest.iter_mut().find(|(at, _)| *at == shard);
+        &mut rest.unwrap_or(&mut self.first).1
     }
 }
 
@@ -104,48 +87,58 @@ impl MemoryLimits {
 
     /// The same as [`take`](LimitBackend::take), which has nothing to wait for here.
     pub fn decide(&self, charges: &[Charge<'_>], now_us: i64) -> Decision {
-        let ids: Vec<Id> = charges.iter().map(|charge| self.id(charge.key)).collect();
-        match self.attempt(charges, &ids, now_us) {
+        let mut slots: Vec<Slot> = charges.iter().map(|charge| self.slot(charge.key)).collect();
+        match self.attempt(charges, &mut slots, now_us) {
             Decision::Saturated => {
                 self.sweep(now_us);
-                self.attempt(charges, &ids, now_us)
+                self.attempt(charges, &mut slots, now_us)
             }
             decision => decision,
         }
     }
 
-    fn attempt(&self, charges: &[Charge<'_>], ids: &[Id], now_us: i64) -> Decision {
-        // One order for everybody, or two passes would wait for each other.
-        let mut order: Vec<usize> = ids.iter().map(|id| id.shard()).collect();
-        order.sort_unstable();
-        order.dedup();
-        let mut shards: Vec<MutexGuard<'_, Shard>> = order.iter().map(|at| guard(&self.shards[*at])).collect();
-        let place = |id: &Id| order.partition_point(|at| *at < id.shard());
-        let level = |(charge, id): (&Charge<'_>, &Id)| {
-            shards[place(id)].get(id).map(|tat| gcra::level_us(*tat, charge.rate, now_us))
-        };
-        let levels: Vec<Option<i64>> = charges.iter().zip(ids).map(level).collect();
-        let decision = gcra::pass(charges, levels.iter().map(|level| level.unwrap_or(0)));
+    fn attempt(&self, charges: &[Charge<'_>], slots: &mut [Slot], now_us: i64) -> Decision {
+        let Some(mut held) = self.hold(slots) else { return gcra::pass(&[], []) };
+        let mut new = 0;
+        for (charge, slot) in charges.iter().zip(&mut *slots) {
+            let tat = held.of(slot.shard).get(slot.id);
+            slot.level_us = tat.map(|tat| gcra::level_us(tat, charge.rate, now_us));
+            // What costs nothing opens no bucket.
+            new += usize::from(slot.level_us.is_none() && charge.cost > 0);
+        }
+        let decision = gcra::pass(charges, slots.iter().map(|slot| slot.level_us.unwrap_or(0)));
         if !matches!(decision, Decision::Admitted { .. }) {
             return decision;
         }
-        // What costs nothing opens no bucket.
-        let new = charges.iter().zip(&levels).filter(|(charge, level)| charge.cost > 0 && level.is_none()).count();
         if new > 0 && self.live.fetch_add(new, Ordering::Relaxed) + new > self.max {
             self.live.fetch_sub(new, Ordering::Relaxed);
             return Decision::Saturated;
         }
-        let mut opened = 0;
-        for ((charge, id), level) in charges.iter().zip(ids).zip(levels).filter(|((charge, _), _)| charge.cost > 0) {
-            let next = level.unwrap_or(0).saturating_add(gcra::price_us(charge.rate, charge.cost));
-            opened += usize::from(shards[place(id)].insert(*id, now_us.saturating_add(next)).is_none());
+        for (charge, slot) in charges.iter().zip(slots).filter(|(charge, _)| charge.cost > 0) {
+            let next = slot.level_us.unwrap_or(0).saturating_add(gcra::price_us(charge.rate, charge.cost));
+            new -= usize::from(held.of(slot.shard).put(slot.id, now_us.saturating_add(next)));
         }
-        self.live.fetch_sub(new - opened, Ordering::Relaxed);
+        // A name that came twice.
+        self.live.fetch_sub(new, Ordering::Relaxed);
         decision
     }
 
-    fn id(&self, key: &str) -> Id {
-        Id(self.hashers[0].hash_one(key), self.hashers[1].hash_one(key))
+    fn slot(&self, key: &str) -> Slot {
+        let [one, other] = &self.hashers;
+        let braced = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        let shard = one.hash_one(braced.map_or(key, |(tag, _)| tag)) % SHARDS as u64;
+        let id = Id(one.hash_one(key), other.hash_one(key));
+        Slot { shard: usize::try_from(shard).unwrap_or_default(), id, level_us: None }
+    }
+
+    /// Locks the shards of `slots`, in the one order that everybody takes them in. `None` if there is none.
+    fn hold(&self, slots: &[Slot]) -> Option<Held<'_>> {
+        let lowest = slots.iter().map(|slot| slot.shard).min()?;
+        let mut others: Vec<usize> = slots.iter().map(|slot| slot.shard).filter(|shard| *shard != lowest).collect();
+        others.sort_unstable();
+        others.dedup();
+        let lock = |shard: usize| (shard, guard(&self.shards[shard]));
+        Some(Held { first: lock(lowest), rest: others.into_iter().map(lock).collect() })
     }
 
     /// Drops what is full again, unless that was done a moment ago. Whoever comes meanwhile waits for it.
@@ -156,14 +149,12 @@ impl MemoryLimits {
         }
         *last = Some(now_us);
         for shard in &self.shards {
-            let mut shard = guard(shard);
-            let before = shard.len();
-            shard.retain(|_, tat| *tat > now_us);
-            self.live.fetch_sub(before - shard.len(), Ordering::Relaxed);
+            let dropped = guard(shard).sweep(now_us);
+            self.live.fetch_sub(dropped, Ordering::Relaxed);
         }
     }
 }
 
-fn guard(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn guard(shard: &Mutex<Table>) -> MutexGuard<'_, Table> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

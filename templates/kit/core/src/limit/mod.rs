@@ -6,6 +6,7 @@
 pub mod gcra;
 pub mod memory;
 pub mod outage;
+mod table;
 
 /// How fast a bucket fills and how much it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
