@@ -4,10 +4,12 @@
 
 mod database;
 mod integrations;
+mod limits;
 mod reader;
 mod source;
 mod vault;
 
+pub use limits::LimitSettings;
 pub use vault::{KekSource, VaultSettings};
 
 use std::collections::BTreeMap;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
+    /// Where token buckets live.
+    pub limits: LimitSettings,
     /// Where the store is.
     pub database: Database,
     /// Whether `serve` and `stdio` apply missing migrations.
@@ -137,6 +141,7 @@ impl Settings {
                 rate: rate(&mut reader),
             },
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
+            limits: limits::read(&mut reader),
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
             vault: vault::read(&mut reader, bind, &environment),
@@ -155,6 +160,7 @@ impl Settings {
             integrations: BTreeMap::new(),
             public_url,
         };
+        limits::check(&mut reader, &settings.limits, &settings.database);
         reader.finish();
         let integrations = integrations::load(app, &folder.join("integrations"), settings.bind, &mut problems);
         let settings = Self { integrations, ..settings };
