@@ -456,7 +456,7 @@ fn every_file_of_the_kit_says_that_mcpkit_manages_it() {
         let first = text.lines().next().unwrap_or_default();
         let comment = match extension(path.trim_end_matches(".j2")) {
             "rs" => "//",
-            "sql" => "--",
+            "lua" | "sql" => "--",
             "css" => "/*",
             _ => "#",
         };

@@ -5,13 +5,11 @@
 
 mod common;
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::postgres::{ENCODED, PASSWORD, Server, shared, target};
-use common::{Spy, app, settings};
+use common::{Spy, app, certificates, settings};
 use kit::ports::{Engine, Sql, SqlError, Statement, Val};
 use kit::store::Store;
 use kit::store::migrate::{MIGRATIONS, MigrateError};
@@ -645,21 +643,6 @@ async fn a_password_does_not_print() {
 }
 
 // TLS.
-
-/// Makes an authority and a certificate of it for `localhost`, as `ca.crt`, `server.crt` and `server.key`.
-fn certificates(folder: &Path) {
-    let run = |arguments: &str| {
-        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-        let output = output.unwrap_or_else(|error| panic!("openssl: {error}; apt-get install -y openssl"));
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout";
-    run(&format!("req -x509 {new} ca.key -out ca.crt -days 2 -subj /CN=ca"));
-    run(&format!("req {new} server.key -out server.csr -subj /CN=server"));
-    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
-    let sign = "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2";
-    run(&format!("{sign} -extfile names -out server.crt"));
-}
 
 #[tokio::test]
 async fn a_connection_is_encrypted_to_a_server_whose_certificate_is_right() {

@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{Spy, app};
+use kit::limit::outage::{Outage, Outages};
 use kit_native::kek_file::{self, Kind, write_private};
 use kit_native::settings::{Database, KekSource, Problem, Settings};
 use kit_native::testing::TempFolder;
@@ -296,6 +297,90 @@ fn a_build_without_postgresql_says_how_to_get_one_with_it() {
     }
 }
 
+// The limits.
+
+#[test]
+fn an_outage_is_settled_for_all_tools_and_for_some() {
+    let settings = environment(&[
+        ("MCP__LIMITS__OUTAGE", "deny"),
+        ("MCP__LIMITS__OUTAGE_LOCAL", "crm_me, crm_item"),
+        ("MCP__LIMITS__OUTAGE_ALLOW", "bare_me"),
+    ]);
+    let tools = [("bare_me", Outage::Allow), ("crm_item", Outage::Local), ("crm_me", Outage::Local)];
+    let tools = tools.map(|(name, outage)| (name.to_owned(), outage)).into();
+    assert_eq!(settings.unwrap().limits.outages, Outages { default: Outage::Deny, tools });
+    assert_eq!(environment(&[]).unwrap().limits.outages, Outages::default());
+    assert_eq!(only(environment(&[("MCP__LIMITS__OUTAGE", "open")])), "limits.outage: does not fit");
+    let twice = [("MCP__LIMITS__OUTAGE_DENY", "crm_me"), ("MCP__LIMITS__OUTAGE_ALLOW", "crm_me")];
+    let expected = "limits.outage_allow: names a tool that another of these lists names too";
+    assert_eq!(only(environment(&twice)), expected);
+}
+
+#[test]
+fn more_than_one_replica_takes_a_store_and_limits_that_they_share() {
+    let problems = environment(&[("MCP__LIMITS__REPLICAS", "2")]).unwrap_err();
+    let source = "config/server.toml or environment";
+    let expected = [
+        problem(
+            "limits.redis_url",
+            source,
+            "missing, while there is more than one replica: each would admit the whole rate",
+            "give the URL of a Redis server that all of them reach, or set `limits.replicas` to 1",
+        ),
+        problem(
+            "storage.database_url",
+            source,
+            "a file of one machine, while there is more than one replica",
+            "give the postgres:// URL of a database that all of them reach, or set `limits.replicas` to 1",
+        ),
+    ];
+    assert_eq!(problems, expected);
+    for (replicas, fits) in [("1", true), ("0", false), ("10001", false)] {
+        assert_eq!(environment(&[("MCP__LIMITS__REPLICAS", replicas)]).is_ok(), fits, "{replicas}");
+    }
+}
+
+#[cfg(all(feature = "redis", feature = "postgres"))]
+#[test]
+fn replicas_that_share_both_are_welcome() {
+    let settings = environment(&[
+        ("MCP__LIMITS__REPLICAS", "10000"),
+        ("MCP__LIMITS__REDIS_URL", "redis://cache"),
+        ("MCP__STORAGE__DATABASE_URL", "postgres://u@db/d"),
+    ]);
+    assert_eq!(settings.unwrap().limits.replicas, 10_000);
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_redis_is_one_and_its_password_stays_inside() {
+    let folder = TempFolder::new();
+    let path = folder.path().join("url");
+    std::fs::write(&path, "rediss://:canary@cache.example.com/1\n").unwrap();
+    let settings = environment(&[("MCP__LIMITS__REDIS_URL_FILE", path.to_str().unwrap())]).unwrap();
+    assert_eq!(settings.limits.redis.as_ref().unwrap().to_string(), "rediss://cache.example.com:6379");
+    assert!(!format!("{settings:?}").contains("canary"), "{settings:?}");
+    let expected = problem(
+        "limits.redis_url",
+        "environment MCP__LIMITS__REDIS_URL",
+        "not a URL of Redis, or with an option that is not known",
+        "give redis://:PASSWORD@HOST:PORT, rediss:// for TLS, or unix:///PATH",
+    );
+    assert_eq!(environment(&[("MCP__LIMITS__REDIS_URL", "redis://cache?canary=1")]).unwrap_err(), [expected]);
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_build_without_redis_says_how_to_get_one_with_it() {
+    let expected = problem(
+        "limits.redis_url",
+        "environment MCP__LIMITS__REDIS_URL",
+        "limits in Redis, which this build leaves out",
+        "add \"redis\" to the features of kit-native in Cargo.toml and build again",
+    );
+    assert_eq!(environment(&[("MCP__LIMITS__REDIS_URL", "redis://u:canary@h")]).unwrap_err(), [expected]);
+}
+
 // What must not be open.
 
 const PUBLIC: (&str, &str) = ("MCP__SERVER__PUBLIC_URL", "https://mcp.example.com");
@@ -477,10 +562,11 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 3] = [
+const READERS: [&str; 4] = [
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
-    include_str!("../../../templates/kit/native/src/settings/vault.rs"),
     include_str!("../../../templates/kit/native/src/settings/limits.rs"),
+    include_str!("../../../templates/kit/native/src/settings/plans.rs"),
+    include_str!("../../../templates/kit/native/src/settings/vault.rs"),
 ];
 /// What a plan has, and `[limits]` for tenants without one.
 const OF_A_PLAN: [&str; 5] =
@@ -516,7 +602,8 @@ fn chosen(section: &str) -> bool {
 }
 
 /// Knobs whose line is an example: unset, there is none.
-const EXAMPLES: [&str; 4] = ["server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
+const EXAMPLES: [&str; 5] =
+    ["limits.redis_url", "server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
 
 #[test]
 fn the_generated_file_as_it_is_changes_nothing() {
@@ -527,7 +614,8 @@ fn the_generated_file_as_it_is_changes_nothing() {
 #[test]
 fn every_default_in_the_generated_file_is_the_default_of_the_code() {
     let defaults = format!("{:?}", environment(&[]).unwrap());
-    for (section, key, line) in knobs() {
+    for (section, key, line) in knobs().into_iter().filter(|(_, key, _)| cfg!(feature = "redis") || key != "redis_url")
+    {
         let settings = server(&format!("[{section}]\n{line}\n")).unwrap_or_else(|problems| panic!("{problems:#?}"));
         if !chosen(&section) && !EXAMPLES.contains(&format!("{section}.{key}").as_str()) {
             assert_eq!(format!("{settings:?}"), defaults, "{line}");

@@ -6,6 +6,8 @@
 pub mod live;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[path = "../../../../tests/server/wire.rs"]
 pub mod wire;
 
@@ -136,6 +138,21 @@ pub fn app(upstream: &Spy) -> App {
 pub fn settings(app: &App, environment: &[(&str, &str)]) -> Settings {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Settings::load_with(app, Path::new("no-such-folder"), environment).unwrap()
+}
+
+/// Makes an authority and a certificate of it for `localhost`, as `ca.crt`, `server.crt` and `server.key`.
+pub fn certificates(folder: &Path) {
+    let run = |arguments: &str| {
+        let output = std::process::Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
+        let output = output.unwrap_or_else(|error| panic!("openssl: {error}; apt-get install -y openssl"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let new = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout";
+    run(&format!("req -x509 {new} ca.key -out ca.crt -days 2 -subj /CN=ca"));
+    run(&format!("req {new} server.key -out server.csr -subj /CN=server"));
+    std::fs::write(folder.join("names"), "subjectAltName=DNS:localhost\n").unwrap();
+    let sign = "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2";
+    run(&format!("{sign} -extfile names -out server.crt"));
 }
 
 /// `kit` behind a real listener on loopback, until dropped.

@@ -324,9 +324,10 @@ pub trait HttpSend: Send + Sync {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, SendError>>;
 }
 
-/// Where token buckets live: in this process, later in Redis or a Durable Object.
+/// Where token buckets live: in this process, in Redis, or in a Durable Object.
 pub trait LimitBackend: Send + Sync {
-    /// Takes `cost` tokens from the bucket `key`, or says when to come back.
+    /// Takes tokens for every charge, or none and says when to come back. `now_us` is the monotonic time of this process;
+    /// a backend that several share has a clock of its own.
     fn take<'a>(&'a self, charges: &'a [Charge<'a>], now_us: i64) -> BoxFuture<'a, Decision>;
 }
 

@@ -9,13 +9,15 @@ use kit::App;
 use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
-use kit::ports::{Clock, HttpSend, KeyWrap, Sql, SqlError};
+use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Sql, SqlError};
 use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
 use crate::failure::Hinted;
 use crate::log::LogTelemetry;
 use crate::send::NetworkSend;
+#[cfg(feature = "redis")]
+use crate::settings::LimitSettings;
 use crate::settings::{Database, Settings};
 use crate::sqlite::Sqlite;
 use crate::{kek_file, kek_ring};
@@ -25,7 +27,8 @@ pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kek = Arc::new(kek_ring::open(&settings.vault, &clock)?);
     let send = Arc::new(NetworkSend::new(settings.egress()));
-    assemble(app, settings, &settings.database, kek, Some(send), Environment::Live, clock).await
+    let limits = limits(app, settings, &clock).await?;
+    assemble(app, settings, &settings.database, kek, Some(send), limits, Environment::Live, clock).await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
@@ -33,15 +36,18 @@ pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn C
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
     let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
     let database = Database::Sqlite(folder.join("store.db"));
-    assemble(app, settings, &database, Arc::new(kek), None, Environment::Dev, clock).await
+    let limits = Arc::new(MemoryLimits::default());
+    assemble(app, settings, &database, Arc::new(kek), None, limits, Environment::Dev, clock).await
 }
 
+#[allow(clippy::too_many_arguments, reason = "what the two kinds of server differ in, each once")]
 async fn assemble(
     app: &App,
     settings: &Settings,
     database: &Database,
     kek: Arc<dyn KeyWrap>,
     send: Option<Arc<dyn HttpSend>>,
+    limits: Arc<dyn LimitBackend>,
     environment: Environment,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Kit> {
@@ -53,7 +59,7 @@ async fn assemble(
         sql: open(database).await?,
         kek,
         send,
-        limits: Arc::new(MemoryLimits::default()),
+        limits,
         telemetry: Arc::new(LogTelemetry),
     };
     let options = Options {
@@ -95,4 +101,38 @@ async fn open(database: &Database) -> anyhow::Result<Arc<dyn Sql>> {
         #[cfg(feature = "postgres")]
         Database::Postgres(target) => Arc::new(crate::postgres::Postgres::open(target).await?),
     })
+}
+
+/// Token buckets where the settings say. A Redis that is not there stops no server from starting: it is an outage like any
+/// other, and `config check` is who insists.
+#[cfg_attr(not(feature = "redis"), allow(unused_variables, clippy::unused_async, reason = "there is one place then"))]
+async fn limits(app: &App, settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Arc<dyn LimitBackend>> {
+    #[cfg(feature = "redis")]
+    if let Some(redis) = redis(app, settings, clock)? {
+        // Why it could not is in the log.
+        redis.connect().await.unwrap_or_default();
+        return Ok(Arc::new(redis));
+    }
+    Ok(Arc::new(MemoryLimits::default()))
+}
+
+/// Whether the limits that the settings name can be reached.
+#[cfg(feature = "redis")]
+pub(crate) async fn check_limits(app: &App, settings: &Settings) -> anyhow::Result<()> {
+    if let Some(redis) = redis(app, settings, &(Arc::new(SystemClock) as Arc<dyn Clock>))? {
+        redis.connect().await?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "redis")]
+fn redis(
+    app: &App,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<crate::redis::RedisLimits>, crate::failure::Hinted> {
+    use crate::redis::{Bounds, RedisLimits};
+    let LimitSettings { redis, replicas, outages } = &settings.limits;
+    let Some(target) = redis else { return Ok(None) };
+    RedisLimits::new(target, app.name(), *replicas, outages.clone(), Bounds::default(), clock.clone()).map(Some)
 }

@@ -34,6 +34,8 @@ pub mod mcp;
 pub mod out;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod send;
 #[cfg(feature = "http")]
 pub mod serve;

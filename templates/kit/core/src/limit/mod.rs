@@ -1,10 +1,14 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! Token buckets per tenant and tool. The decision is pure arithmetic ([`gcra`]); where the buckets live is a port.
+//! How much is let in. [`traffic`] asks everything a call must pass; the last of it are token buckets: a call is charged to
+//! several of them in one pass (its tenant's, its tool's), all or none. The decision is pure arithmetic ([`gcra`]); where the
+//! buckets live is a port, and what happens while they cannot be reached is [`outage`].
 
 pub mod gcra;
 pub mod memory;
+pub mod outage;
 pub mod permits;
 pub mod plan;
+mod table;
 pub mod traffic;
 
 use serde::Serialize;
@@ -23,42 +27,54 @@ impl Rate {
     pub fn per_minute(count: u32, burst: u32) -> Self {
         Self { interval_us: (60_000_000 / i64::from(count.max(1))).max(1), burst: burst.max(1) }
     }
+
+    /// What one of `replicas` may give out so that together they give out no more than this: as much less often, and
+    /// its part of the burst, rounded up to a token.
+    #[must_use]
+    pub fn share(self, replicas: u32) -> Self {
+        let replicas = replicas.max(1);
+        Self {
+            interval_us: self.interval_us.saturating_mul(i64::from(replicas)),
+            burst: self.burst.div_ceil(replicas).max(1),
+        }
+    }
 }
 
-/// What one layer of limits asks of one bucket.
+/// One bucket that a call is charged to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge<'a> {
-    /// Whose bucket it is.
+    /// Name of the bucket, `{tenant}` or `{tenant}/tool`; names of one pass differ. What is in braces is the same for all
+    /// of them, so that a cluster keeps them on one node.
     pub key: &'a str,
-    /// How it fills.
+    /// How the bucket fills.
     pub rate: Rate,
-    /// Tokens to take.
+    /// Tokens to take. One that costs more than the burst is never admitted; one that costs nothing always is.
     pub cost: u32,
 }
 
-/// What a bucket answered.
+/// What the buckets of a pass answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Go on; this many tokens are left.
+    /// Go on. All buckets were charged.
     Admitted {
-        /// The layer with the least left.
+        /// Index of the charge whose bucket has the fewest tokens left.
         layer: usize,
-        /// Tokens left.
+        /// How many these are.
         remaining: u32,
-        /// Microseconds until it is full.
+        /// Microseconds until that bucket is full again.
         reset_us: i64,
     },
-    /// Not now.
+    /// Not now. No bucket was charged.
     Denied {
-        /// The layer that denied.
+        /// Index of the charge that has to wait longest.
         layer: usize,
-        /// Microseconds until the same request would be admitted.
+        /// Microseconds until the same pass would be admitted.
         retry_after_us: i64,
-        /// Tokens left.
+        /// Tokens left in that bucket.
         remaining: u32,
     },
     /// Too many different buckets are live to open another.
     Saturated,
-    /// Nobody can tell just now, and what is not counted is not let in.
+    /// The buckets cannot be reached, and may not be replaced.
     Unavailable,
 }

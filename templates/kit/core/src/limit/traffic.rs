@@ -88,8 +88,8 @@ impl Traffic {
             let spent = spent.map_err(|_| ToolError::unavailable("the store does not answer"))?;
             within_quota(plan, spent, units)?;
         }
-        let tenant = format!("{{{}}}/all", ctx.tenant());
-        let tool = format!("{{{}}}/tool/{target}", ctx.tenant());
+        let tenant = format!("{{{}}}", ctx.tenant());
+        let tool = format!("{{{}}}/{target}", ctx.tenant());
         let layers = [(plan.rate, tenant.as_str(), "tenant"), (plan.tool_rate, tool.as_str(), "tenant_tool")];
         let charge = |(rate, key, _): &(Option<Rate>, &'_ str, &str)| rate.map(|rate| (rate, (*key).to_owned()));
         let charged: Vec<(Rate, String)> = layers.iter().filter_map(charge).collect();

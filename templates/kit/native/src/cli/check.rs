@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kit::App;
+use kit::boot::Kit;
 use kit::ports::Clock as _;
 use kit::registry::Mounted;
 use kit::upstream::provider::ApiVersion;
@@ -18,6 +19,9 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
     // The base URL of a custom API starts out on a domain that no one can own.
     let reserved = |host: &str| host == "example.com" || host.ends_with(".example.com") || host.ends_with(".example");
     let kit = host::live(app, &settings).await?;
+    #[cfg(feature = "redis")]
+    host::check_limits(app, &settings).await?;
+    check_tools(&kit, &settings)?;
     let examples: Vec<Problem> = kit
         .registry
         .integrations
@@ -63,6 +67,22 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
     }
     out::note("the configuration is good: settings, store, key-encryption key and tools");
     Ok(ExitCode::SUCCESS)
+}
+
+/// An outage that is settled for a tool which does not exist is settled for none.
+fn check_tools(kit: &Kit, settings: &Settings) -> Result<(), Problems> {
+    let known = |name: &str| {
+        let resource = kit.registry.resources.iter().any(|resource| resource.name == name);
+        resource || kit.registry.tool(name).is_some() || kit.registry.prompt(name).is_some()
+    };
+    let unknown = settings.limits.outages.tools.keys().filter(|name| !known(name)).map(|name| Problem {
+        path: "limits.outage_…".into(),
+        source: "config/server.toml or environment".into(),
+        what: format!("there is no tool `{name}`"),
+        remedy: "give the full name, with its integration in front".into(),
+    });
+    let unknown: Vec<Problem> = unknown.collect();
+    if unknown.is_empty() { Ok(()) } else { Err(Problems(unknown)) }
 }
 
 /// An API version is warned of this long before it ends.

@@ -1,73 +1,82 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! `[limits]` and `[plans]`: how much is let in, from whom.
+//! `limits.*`: where token buckets live, and what becomes of a call while they cannot be reached. Replicas share them, or
+//! each would admit the whole rate.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use kit::limit::outage::{Outage, Outages};
 
-use kit::limit::Rate;
-use kit::limit::plan::{Plan, Plans};
-use kit::limit::traffic::Rules;
-
-use super::network::{Network, PerAddress};
+use super::Database;
 use super::reader::Reader;
 
-/// Units of a plan at most.
-const MOST: i64 = 1_000_000_000;
+/// Where a problem is that more than one source can have caused.
+const SOURCE: &str = "config/server.toml or environment";
 
-/// What is let in once a tenant is known.
-pub(super) fn rules(reader: &mut Reader<'_>) -> Rules {
-    let tool_rate = rate(reader, "calls.per_minute", "calls.burst", (600, 60));
-    let default = Arc::new(Plan { tool_rate, ..plan(reader, "", "limits") });
-    let mut by_name = BTreeMap::new();
-    for name in reader.sections("plans") {
-        let section = format!("plans.{name}");
-        let keys = ["tool_per_minute", "tool_burst"].map(|key| format!("{section}.{key}"));
-        let own = rate(reader, &keys[0], &keys[1], (0, 60));
-        // A plan that says nothing of single tools has what tenants without a plan have.
-        let plan = Plan { tool_rate: own.or(tool_rate), ..plan(reader, &name, &section) };
-        by_name.insert(name, Arc::new(plan));
-    }
-    let mut costs = BTreeMap::new();
-    for tool in reader.sections("limits.costs") {
-        let cost = reader.count(&format!("limits.costs.{tool}"), 0..=1_000_000, 1);
-        costs.insert(tool, cost);
-    }
-    let max_in_flight: u32 = reader.count("limits.max_in_flight", 0..=1_000_000, 512);
-    Rules { plans: Plans { default, by_name, costs }, max_in_flight: (max_in_flight > 0).then_some(max_in_flight) }
+/// Everything about limits that an owner can set, but for the rates.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    /// The server that replicas share their buckets in; none for buckets in this process.
+    #[cfg(feature = "redis")]
+    pub redis: Option<crate::redis::Target>,
+    /// How many replicas serve together.
+    pub replicas: u32,
+    /// What becomes of a call while the server is gone.
+    pub outages: Outages,
 }
 
-fn plan(reader: &mut Reader<'_>, name: &str, section: &str) -> Plan {
-    let key = |key: &str| format!("{section}.{key}");
-    let concurrency: u32 = reader.count(&key("concurrency"), 0..=1_000_000, 0);
-    let [daily, monthly] = ["daily", "monthly"].map(|period| reader.count(&key(period), 0..=MOST, 0_u64));
-    Plan {
-        name: name.to_owned(),
-        rate: rate(reader, &key("per_minute"), &key("burst"), (0, 60)),
-        tool_rate: None,
-        concurrency: (concurrency > 0).then_some(concurrency),
-        daily: (daily > 0).then_some(daily),
-        monthly: (monthly > 0).then_some(monthly),
+pub(super) fn read(reader: &mut Reader<'_>) -> LimitSettings {
+    let replicas = reader.count("limits.replicas", 1..=10_000, 1);
+    let given = reader.sourced_text("limits.redis_url");
+    if replicas > 1 && given.is_none() {
+        let what = "missing, while there is more than one replica: each would admit the whole rate";
+        let remedy = "give the URL of a Redis server that all of them reach, or set `limits.replicas` to 1";
+        reader.problem("limits.redis_url", SOURCE, what, remedy);
+    }
+    #[cfg(feature = "redis")]
+    let redis = given.and_then(|(url, source)| {
+        let wrong = |(what, remedy)| reader.problem("limits.redis_url", &source, what, remedy);
+        crate::redis::Target::parse(&url).map_err(wrong).ok()
+    });
+    #[cfg(not(feature = "redis"))]
+    if let Some((_, source)) = given {
+        let what = "limits in Redis, which this build leaves out";
+        let remedy = "add \"redis\" to the features of kit-native in Cargo.toml and build again";
+        reader.problem("limits.redis_url", &source, what, remedy);
+    }
+    LimitSettings {
+        #[cfg(feature = "redis")]
+        redis,
+        replicas,
+        outages: outages(reader),
     }
 }
 
-/// A rate and its burst; none where the rate is zero.
-fn rate(reader: &mut Reader<'_>, per_minute: &str, burst: &str, default: (u32, u32)) -> Option<Rate> {
-    let per_minute: u32 = reader.count(per_minute, 0..=1_000_000, default.0);
-    let burst: u32 = reader.count(burst, 1..=1_000_000, default.1);
-    (per_minute > 0).then(|| Rate::per_minute(per_minute, burst))
+/// What replicas must share besides.
+pub(super) fn check(reader: &mut Reader<'_>, limits: &LimitSettings, database: &Database) {
+    if limits.replicas > 1 && matches!(database, Database::Sqlite(_)) {
+        let what = "a file of one machine, while there is more than one replica";
+        let remedy = "give the postgres:// URL of a database that all of them reach, or set `limits.replicas` to 1";
+        reader.problem("storage.database_url", SOURCE, what, remedy);
+    }
 }
 
-/// What is let in before anybody is known, by address.
-pub(super) fn per_address(reader: &mut Reader<'_>) -> PerAddress {
-    let rate = rate(reader, "limits.ip_per_minute", "limits.ip_burst", (6_000, 1_000));
-    let path = "limits.trusted_proxies";
-    let (texts, source) = reader.sourced_list(path, "[\"127.0.0.1\", \"10.0.0.0/8\"]");
-    let mut trusted = Vec::new();
-    for text in texts {
-        match Network::parse(&text) {
-            Some(network) => trusted.push(network),
-            None => reader.problem(path, &source, "is not an address or network", "give for example 10.0.0.0/8"),
+fn outages(reader: &mut Reader<'_>) -> Outages {
+    let default = match reader.one_of("limits.outage", &["local", "deny", "allow"]) {
+        Some("deny") => Outage::Deny,
+        Some("allow") => Outage::Allow,
+        _ => Outage::Local,
+    };
+    let mut outages = Outages { default, ..Outages::default() };
+    let lists = [
+        ("limits.outage_local", Outage::Local),
+        ("limits.outage_deny", Outage::Deny),
+        ("limits.outage_allow", Outage::Allow),
+    ];
+    for (path, outage) in lists {
+        let (tools, source) = reader.sourced_list(path, "[\"shop_orders\"]");
+        for tool in tools {
+            if outages.tools.insert(tool, outage).is_some_and(|before| before != outage) {
+                reader.problem(path, &source, "names a tool that another of these lists names too", "keep one of them");
+            }
         }
     }
-    PerAddress { rate, trusted }
+    outages
 }

@@ -6,10 +6,12 @@ mod database;
 mod integrations;
 mod limits;
 mod network;
+mod plans;
 mod reader;
 mod source;
 mod vault;
 
+pub use limits::LimitSettings;
 pub use vault::{KekSource, VaultSettings};
 
 use std::collections::BTreeMap;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub per_address: PerAddress,
     /// A longer answer of an upstream is an error.
     pub max_upstream_bytes: usize,
+    /// Where token buckets live.
+    pub limits: LimitSettings,
     /// Where the store is.
     pub database: Database,
     /// Whether `serve` and `stdio` apply missing migrations.
@@ -142,9 +146,10 @@ impl Settings {
                 deadline: Duration::from_millis(reader.count("calls.deadline_ms", 10..=3_600_000, 30_000)),
                 max_output_bytes: reader.count("calls.max_output_bytes", 1024..=16 << 20, 256 << 10),
             },
-            rules: limits::rules(&mut reader),
-            per_address: limits::per_address(&mut reader),
+            rules: plans::rules(&mut reader),
+            per_address: plans::per_address(&mut reader),
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
+            limits: limits::read(&mut reader),
             database: database(&mut reader, app),
             migrate: reader.flag("storage.migrate", true),
             vault: vault::read(&mut reader, bind, &environment),
@@ -163,6 +168,7 @@ impl Settings {
             integrations: BTreeMap::new(),
             public_url,
         };
+        limits::check(&mut reader, &settings.limits, &settings.database);
         reader.finish();
         let integrations = integrations::load(app, &folder.join("integrations"), settings.bind, &mut problems);
         let settings = Self { integrations, ..settings };
