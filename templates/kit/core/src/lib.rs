@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod boot;
+pub mod breaker;
 pub mod cache;
 pub mod call;
 pub mod connect;
@@ -31,6 +32,7 @@ pub mod restli;
 pub mod schema;
 pub mod secret;
 pub mod store;
+mod sync;
 pub mod tenant;
 pub mod token;
 pub mod tool;
