@@ -90,6 +90,7 @@ async fn main() -> anyhow::Result<()> {
         // The limiter decides on every call, and admits as much as one machine can send.
         bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
         max_upstream_bytes: settings.max_upstream_bytes,
+        breakers: kit::breaker::LevelSettings::default(),
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: None,

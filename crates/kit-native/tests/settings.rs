@@ -477,7 +477,8 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 2] = [
+const READERS: [&str; 3] = [
+    include_str!("../../../templates/kit/native/src/settings/breaker.rs"),
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
     include_str!("../../../templates/kit/native/src/settings/vault.rs"),
 ];

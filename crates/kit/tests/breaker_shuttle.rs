@@ -17,7 +17,7 @@ mod breaker;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use breaker::{Breakers, LevelSettings, Scope, Settings, Verdict, Who};
+use breaker::{Breakers, LevelSettings, Settings, ThrottleScope, Verdict, Who};
 use shuttle::thread;
 use sync::Arc;
 
@@ -42,7 +42,7 @@ fn throttled(seconds: i64) -> Verdict {
 }
 
 /// Opens the breaker of `tenant` for a minute.
-fn open(breakers: &Arc<Breakers>, tenant: &str, scope: Scope) {
+fn open(breakers: &Arc<Breakers>, tenant: &str, scope: ThrottleScope) {
     breakers.ask(&who(tenant), 0).unwrap().tell(throttled(60), scope, 0);
 }
 
@@ -51,7 +51,7 @@ type Count = std::sync::Arc<AtomicUsize>;
 
 #[test]
 fn of_many_that_ask_at_once_one_is_the_probe_and_none_other_passes() {
-    for scope in [Scope::Account, Scope::App] {
+    for scope in [ThrottleScope::Account, ThrottleScope::App] {
         let run = move || {
             let (all, sent, probing) = (breakers(), Count::default(), Count::default());
             open(&all, "a", scope);
@@ -77,7 +77,7 @@ fn of_many_that_ask_at_once_one_is_the_probe_and_none_other_passes() {
             // No wedge: when that time is over too, one goes out again and closes it.
             let probe = all.ask(&who("a"), 200 * SECOND).unwrap();
             assert!(probe.is_probe() || sent == 1);
-            probe.tell(Verdict::Fine, Scope::Unsaid, 200 * SECOND);
+            probe.tell(Verdict::Fine, ThrottleScope::Unsaid, 200 * SECOND);
             assert!(all.open(200 * SECOND).is_empty());
         };
         shuttle::check_random(run, schedules());
@@ -96,7 +96,7 @@ fn a_storm_reaches_the_upstream_no_more_often_than_the_threshold_and_what_was_ou
                     let Ok(permit) = all.ask(&who("a"), 0) else { continue };
                     sent.fetch_add(1, Ordering::SeqCst);
                     thread::yield_now();
-                    permit.tell(throttled(1), Scope::Unsaid, 0);
+                    permit.tell(throttled(1), ThrottleScope::Unsaid, 0);
                 }
             })
         });
@@ -123,8 +123,8 @@ fn tenants_that_come_and_go_at_the_bound_leave_nothing_behind() {
                     thread::yield_now();
                     match (n + round) % 3 {
                         0 => drop(permit),
-                        1 => drop(permit.tell(Verdict::Fine, Scope::Unsaid, 0)),
-                        _ => drop(permit.tell(Verdict::Failed, Scope::Unsaid, 0)),
+                        1 => drop(permit.tell(Verdict::Fine, ThrottleScope::Unsaid, 0)),
+                        _ => drop(permit.tell(Verdict::Failed, ThrottleScope::Unsaid, 0)),
                     }
                 }
             })
@@ -132,7 +132,7 @@ fn tenants_that_come_and_go_at_the_bound_leave_nothing_behind() {
         threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
         for n in 0..3 {
             let tenant = format!("t{n}");
-            all.ask(&who(&tenant), 0).unwrap().tell(Verdict::Fine, Scope::Unsaid, 0);
+            all.ask(&who(&tenant), 0).unwrap().tell(Verdict::Fine, ThrottleScope::Unsaid, 0);
         }
         assert_eq!(all.kept(), (0, 1));
     };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kit::breaker::{AppSettings, Breakers, Cause, Denied, LevelSettings, Scope, Settings, Verdict, View, Who};
+use kit::breaker::{AppSettings, Breakers, Cause, Denied, LevelSettings, Settings, ThrottleScope, Verdict, View, Who};
 
 const SECOND: i64 = 1_000_000;
 
@@ -24,7 +24,13 @@ fn throttled(seconds: i64) -> Verdict {
 }
 
 /// Asks, must be let through, and tells.
-fn once(breakers: &Arc<Breakers>, who: &Who<'_>, verdict: Verdict, scope: Scope, now_us: i64) -> Option<Denied> {
+fn once(
+    breakers: &Arc<Breakers>,
+    who: &Who<'_>,
+    verdict: Verdict,
+    scope: ThrottleScope,
+    now_us: i64,
+) -> Option<Denied> {
     breakers.ask(who, now_us).expect("a permit").tell(verdict, scope, now_us)
 }
 
@@ -41,7 +47,7 @@ fn open(integration: &str, tenant: Option<&str>, account: Option<&str>, seconds:
 #[test]
 fn one_account_that_is_limited_stops_no_other_and_no_other_tenant() {
     let all = breakers(100);
-    let told = once(&all, &who("a", "one"), throttled(60), Scope::Unsaid, 0);
+    let told = once(&all, &who("a", "one"), throttled(60), ThrottleScope::Unsaid, 0);
     assert_eq!(told, Some(Denied { retry_after_us: 60 * SECOND, cause: Cause::Throttled }));
     assert_eq!(wait(&all, &who("a", "one"), SECOND), Some(59 * SECOND));
     assert_eq!([("a", "two"), ("b", "one")].map(|(t, a)| wait(&all, &who(t, a), SECOND)), [None, None]);
@@ -53,7 +59,7 @@ fn one_account_that_is_limited_stops_no_other_and_no_other_tenant() {
 #[test]
 fn a_limit_of_the_app_stops_all_its_tenants_at_once_and_no_account_remembers_it() {
     let all = breakers(100);
-    let told = once(&all, &who("a", "one"), throttled(47), Scope::App, 0);
+    let told = once(&all, &who("a", "one"), throttled(47), ThrottleScope::App, 0);
     assert_eq!(told.map(|denied| denied.retry_after_us), Some(47 * SECOND));
     assert_eq!(["a", "b", "c"].map(|tenant| wait(&all, &who(tenant, "one"), 0)), [Some(47 * SECOND); 3]);
     assert_eq!(all.open(0), [open("crm", None, None, 47)]);
@@ -61,7 +67,7 @@ fn a_limit_of_the_app_stops_all_its_tenants_at_once_and_no_account_remembers_it(
     let probe = all.ask(&who("b", "one"), 47 * SECOND).expect("the probe");
     assert!(probe.is_probe());
     assert_eq!(wait(&all, &who("a", "one"), 47 * SECOND), Some(SECOND));
-    probe.tell(Verdict::Fine, Scope::Unsaid, 47 * SECOND);
+    probe.tell(Verdict::Fine, ThrottleScope::Unsaid, 47 * SECOND);
     assert_eq!(["a", "b", "c"].map(|tenant| wait(&all, &who(tenant, "one"), 47 * SECOND)), [None; 3]);
     assert_eq!(all.kept(), (0, 1));
 }
@@ -70,9 +76,9 @@ fn a_limit_of_the_app_stops_all_its_tenants_at_once_and_no_account_remembers_it(
 fn a_tenant_with_an_app_of_its_own_stands_alone() {
     let all = breakers(100);
     let own = Who { own_app: true, ..who("a", "one") };
-    once(&all, &own, throttled(60), Scope::App, 0);
+    once(&all, &own, throttled(60), ThrottleScope::App, 0);
     assert_eq!((wait(&all, &own, 0), wait(&all, &who("b", "one"), 0)), (Some(60 * SECOND), None));
-    once(&all, &who("b", "one"), throttled(90), Scope::App, 0);
+    once(&all, &who("b", "one"), throttled(90), ThrottleScope::App, 0);
     assert_eq!((wait(&all, &own, 0), wait(&all, &who("c", "one"), 0)), (Some(60 * SECOND), Some(90 * SECOND)));
     assert_eq!(all.open(0), [open("crm", None, None, 90), open("crm", Some("a"), None, 60)]);
 }
@@ -83,10 +89,10 @@ fn the_third_tenant_that_trips_within_half_a_minute_opens_the_app() {
         let all = breakers(100);
         // Enough others that two of them are less than a fifth.
         for n in 0..20 {
-            once(&all, &who(&format!("t{n}"), "one"), Verdict::Fine, Scope::Unsaid, 0);
+            once(&all, &who(&format!("t{n}"), "one"), Verdict::Fine, ThrottleScope::Unsaid, 0);
         }
         for (tenant, account, now) in [("t0", "one", 0), ("t0", "two", 0), ("t1", "one", 0), ("t2", "one", third)] {
-            once(&all, &who(tenant, account), throttled(600), Scope::Unsaid, now);
+            once(&all, &who(tenant, account), throttled(600), ThrottleScope::Unsaid, now);
         }
         let app = all.open(third).iter().any(|view| view.account.is_none());
         assert_eq!(app, opens, "{third}");
@@ -100,14 +106,14 @@ fn a_fifth_of_the_active_tenants_opens_the_app_but_never_one_alone() {
     for (others, opens) in [(0, true), (8, true), (9, false)] {
         let all = breakers(100);
         // A tenant that was active long ago does not count.
-        once(&all, &who("gone", "one"), Verdict::Fine, Scope::Unsaid, 0);
+        once(&all, &who("gone", "one"), Verdict::Fine, ThrottleScope::Unsaid, 0);
         let now = 300 * SECOND;
         for n in 0..others {
-            once(&all, &who(&format!("t{n}"), "one"), Verdict::Fine, Scope::Unsaid, now);
+            once(&all, &who(&format!("t{n}"), "one"), Verdict::Fine, ThrottleScope::Unsaid, now);
         }
-        once(&all, &who("a", "one"), throttled(600), Scope::Unsaid, now);
+        once(&all, &who("a", "one"), throttled(600), ThrottleScope::Unsaid, now);
         assert!(all.open(now).iter().all(|view| view.account.is_some()), "one alone");
-        once(&all, &who("b", "one"), throttled(600), Scope::Unsaid, now);
+        once(&all, &who("b", "one"), throttled(600), ThrottleScope::Unsaid, now);
         assert_eq!(all.open(now).iter().any(|view| view.account.is_none()), opens, "{others}");
     }
 }
@@ -116,7 +122,7 @@ fn a_fifth_of_the_active_tenants_opens_the_app_but_never_one_alone() {
 fn limits_that_are_said_to_be_the_accounts_never_open_the_app() {
     let all = breakers(100);
     for n in 0..10 {
-        once(&all, &who(&format!("t{n}"), "one"), throttled(600), Scope::Account, 0);
+        once(&all, &who(&format!("t{n}"), "one"), throttled(600), ThrottleScope::Account, 0);
     }
     assert_eq!((wait(&all, &who("x", "one"), 0), all.kept()), (None, (10, 1)));
 }
@@ -126,7 +132,7 @@ fn tenants_whose_requests_fail_open_the_app_and_say_why() {
     let all = breakers(100);
     for tenant in ["a", "b"] {
         for _ in 0..5 {
-            once(&all, &who(tenant, "one"), Verdict::Failed, Scope::Unsaid, 0);
+            once(&all, &who(tenant, "one"), Verdict::Failed, ThrottleScope::Unsaid, 0);
         }
     }
     assert_eq!(all.ask(&who("x", "one"), 0).err(), Some(Denied { retry_after_us: SECOND, cause: Cause::Failed }));
@@ -135,32 +141,32 @@ fn tenants_whose_requests_fail_open_the_app_and_say_why() {
 #[test]
 fn a_probe_of_the_app_that_meets_its_own_accounts_limit_decides_nothing() {
     let all = breakers(100);
-    once(&all, &who("a", "one"), throttled(60), Scope::App, 0);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::App, 0);
     let probe = all.ask(&who("b", "one"), 60 * SECOND).expect("the probe");
-    probe.tell(throttled(600), Scope::Account, 60 * SECOND);
+    probe.tell(throttled(600), ThrottleScope::Account, 60 * SECOND);
     let next = all.ask(&who("c", "one"), 60 * SECOND).expect("another probe");
     assert!(next.is_probe());
-    next.tell(throttled(70), Scope::App, 60 * SECOND);
+    next.tell(throttled(70), ThrottleScope::App, 60 * SECOND);
     assert_eq!(wait(&all, &who("d", "one"), 60 * SECOND), Some(70 * SECOND));
 }
 
 #[test]
 fn a_limit_of_the_app_does_not_close_the_account_that_probes() {
     let all = breakers(100);
-    once(&all, &who("a", "one"), throttled(60), Scope::Account, 0);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
     let probe = all.ask(&who("a", "one"), 60 * SECOND).expect("the probe");
-    probe.tell(throttled(60), Scope::App, 60 * SECOND);
+    probe.tell(throttled(60), ThrottleScope::App, 60 * SECOND);
     let probe = all.ask(&who("a", "one"), 120 * SECOND).expect("the probe of both");
     assert!(probe.is_probe() && all.open(120 * SECOND).len() == 2);
-    probe.tell(Verdict::Fine, Scope::Unsaid, 120 * SECOND);
+    probe.tell(Verdict::Fine, ThrottleScope::Unsaid, 120 * SECOND);
     assert_eq!(all.open(120 * SECOND), []);
 }
 
 #[test]
 fn a_permit_that_is_dropped_frees_both_slots_and_counts_nothing() {
     let all = breakers(100);
-    once(&all, &who("a", "one"), throttled(60), Scope::Account, 0);
-    once(&all, &who("b", "one"), throttled(60), Scope::App, 0);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
+    once(&all, &who("b", "one"), throttled(60), ThrottleScope::App, 0);
     for _ in 0..100 {
         let probe = all.ask(&who("a", "one"), 60 * SECOND).expect("the probe");
         assert!(probe.is_probe() && all.ask(&who("a", "one"), 60 * SECOND).is_err());
@@ -175,8 +181,8 @@ fn a_permit_that_is_dropped_frees_both_slots_and_counts_nothing() {
 #[test]
 fn a_denied_account_does_not_take_the_apps_probe() {
     let all = breakers(100);
-    once(&all, &who("a", "one"), throttled(600), Scope::Account, 0);
-    once(&all, &who("b", "one"), throttled(60), Scope::App, 0);
+    once(&all, &who("a", "one"), throttled(600), ThrottleScope::Account, 0);
+    once(&all, &who("b", "one"), throttled(60), ThrottleScope::App, 0);
     assert_eq!(wait(&all, &who("a", "one"), 60 * SECOND), Some(540 * SECOND));
     assert!(all.ask(&who("b", "one"), 60 * SECOND).expect("the probe").is_probe());
 }
@@ -187,7 +193,7 @@ fn what_goes_well_leaves_nothing_behind_however_many_there_are() {
     for n in 0..300_000 {
         let name = n.to_string();
         let who = Who { own_app: n % 2 == 0, ..who(&name, "one") };
-        once(&all, &who, Verdict::Fine, Scope::Unsaid, n);
+        once(&all, &who, Verdict::Fine, ThrottleScope::Unsaid, n);
     }
     assert_eq!((all.kept(), all.untracked()), ((0, 1), 0));
 }
@@ -198,7 +204,7 @@ fn three_hundred_thousand_that_count_or_are_open_are_kept_within_the_bound() {
     for n in 0..300_000_i64 {
         let name = n.to_string();
         let verdict = if n % 3 == 0 { throttled(3_600) } else { throttled(1) };
-        let scope = if n % 2 == 0 { Scope::App } else { Scope::Account };
+        let scope = if n % 2 == 0 { ThrottleScope::App } else { ThrottleScope::Account };
         let who = Who { own_app: true, ..who(&name, "one") };
         once(&all, &who, verdict, scope, n);
         let (accounts, apps) = all.kept();
@@ -210,13 +216,13 @@ fn three_hundred_thousand_that_count_or_are_open_are_kept_within_the_bound() {
 #[test]
 fn at_the_bound_the_one_asked_longest_ago_goes_and_an_open_one_never() {
     let all = breakers(3);
-    once(&all, &who("open", "one"), throttled(60), Scope::Account, 0);
+    once(&all, &who("open", "one"), throttled(60), ThrottleScope::Account, 0);
     for tenant in ["old", "young", "old"] {
-        once(&all, &who(tenant, "one"), throttled(1), Scope::Account, 0);
+        once(&all, &who(tenant, "one"), throttled(1), ThrottleScope::Account, 0);
     }
-    once(&all, &who("new", "one"), throttled(1), Scope::Account, 0);
+    once(&all, &who("new", "one"), throttled(1), ThrottleScope::Account, 0);
     // `young` was forgotten, so it needs three more; `old` has one to go.
-    assert!(once(&all, &who("old", "one"), throttled(1), Scope::Account, 0).is_some());
+    assert!(once(&all, &who("old", "one"), throttled(1), ThrottleScope::Account, 0).is_some());
     assert_eq!(wait(&all, &who("open", "one"), 0), Some(60 * SECOND));
     assert_eq!(all.kept().0, 3);
 }
@@ -224,11 +230,11 @@ fn at_the_bound_the_one_asked_longest_ago_goes_and_an_open_one_never() {
 #[test]
 fn where_all_are_open_the_next_one_passes_and_is_counted_until_one_is_over() {
     let all = breakers(2);
-    once(&all, &who("a", "one"), throttled(60), Scope::Account, 0);
-    once(&all, &who("b", "one"), throttled(90), Scope::Account, 0);
-    assert_eq!(once(&all, &who("c", "one"), throttled(60), Scope::Account, SECOND), None);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
+    once(&all, &who("b", "one"), throttled(90), ThrottleScope::Account, 0);
+    assert_eq!(once(&all, &who("c", "one"), throttled(60), ThrottleScope::Account, SECOND), None);
     assert_eq!((all.kept().0, all.untracked()), (2, 1));
-    once(&all, &who("c", "one"), throttled(60), Scope::Account, 60 * SECOND);
+    once(&all, &who("c", "one"), throttled(60), ThrottleScope::Account, 60 * SECOND);
     assert_eq!((wait(&all, &who("c", "one"), 60 * SECOND), all.untracked()), (Some(60 * SECOND), 1));
     assert_eq!(wait(&all, &who("b", "one"), 60 * SECOND), Some(30 * SECOND));
 }
@@ -237,10 +243,10 @@ fn where_all_are_open_the_next_one_passes_and_is_counted_until_one_is_over() {
 fn a_breaker_is_kept_while_a_request_is_out_so_that_its_answer_meets_no_younger_one() {
     let all = breakers(100);
     let late = all.ask(&who("a", "one"), 0).expect("a permit");
-    once(&all, &who("a", "one"), throttled(60), Scope::Account, 0);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
     let probe = all.ask(&who("a", "one"), 60 * SECOND).expect("the probe");
-    probe.tell(Verdict::Fine, Scope::Unsaid, 60 * SECOND);
+    probe.tell(Verdict::Fine, ThrottleScope::Unsaid, 60 * SECOND);
     assert_eq!(all.kept().0, 1);
-    assert_eq!(late.tell(throttled(3_600), Scope::Account, 61 * SECOND), None);
+    assert_eq!(late.tell(throttled(3_600), ThrottleScope::Account, 61 * SECOND), None);
     assert_eq!((wait(&all, &who("a", "one"), 61 * SECOND), all.kept().0), (None, 0));
 }

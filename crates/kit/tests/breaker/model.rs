@@ -4,7 +4,7 @@
 //!
 //! `cargo test -p kit --test breaker model`; `BREAKER_STEPS` raises the number of steps (a soak takes 10^9).
 
-use kit::breaker::{Ask, Breaker, Breakers, LevelSettings, Permit, Scope, Settings, Verdict, Who};
+use kit::breaker::{Ask, Breaker, Breakers, LevelSettings, Permit, Settings, ThrottleScope, Verdict, Who};
 
 const SECOND: i64 = 1_000_000;
 
@@ -287,7 +287,11 @@ fn many_breakers_at_two_levels_never_probe_twice_never_grow_and_never_wedge() {
                     let verdict = dice.pick(&[Verdict::Fine, throttled, throttled, Verdict::Failed]);
                     match dice.roll(5) {
                         0 => drop(permit),
-                        _ => drop(permit.tell(verdict, dice.pick(&[Scope::Unsaid, Scope::Account, Scope::App]), now)),
+                        _ => drop(permit.tell(
+                            verdict,
+                            dice.pick(&[ThrottleScope::Unsaid, ThrottleScope::Account, ThrottleScope::App]),
+                            now,
+                        )),
                     }
                 }
                 _ => now += dice.pick(&[0, SECOND, 5 * SECOND, 31 * SECOND, 71 * SECOND]),
@@ -301,7 +305,7 @@ fn many_breakers_at_two_levels_never_probe_twice_never_grow_and_never_wedge() {
             let tenant = format!("t{n}");
             let who = Who { integration: "crm", tenant: &tenant, account: "one", own_app: n < 3 };
             let permit = all.ask(&who, now).unwrap_or_else(|denied| panic!("wedged: {denied:?}"));
-            permit.tell(Verdict::Fine, Scope::Unsaid, now);
+            permit.tell(Verdict::Fine, ThrottleScope::Unsaid, now);
         }
         assert_eq!((all.open(now), all.kept().0), (Vec::new(), 0));
         untracked += all.untracked();

@@ -61,6 +61,7 @@ async fn assemble(
         migrate: settings.migrate || environment == Environment::Dev,
         bounds: settings.bounds,
         max_upstream_bytes: settings.max_upstream_bytes,
+        breakers: settings.breakers,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: settings.public_url.clone(),

@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::level::{App, AppSettings};
-use super::{Ask, Breaker, Cause, Scope, Settings, Verdict, next};
+use super::{Ask, Breaker, Cause, Settings, ThrottleScope, Verdict, next};
 use crate::sync::{Arc, Mutex, PoisonError};
 
 /// How breakers open, at both levels.
@@ -125,7 +125,7 @@ pub struct Permit {
 
 impl Permit {
     /// What came of the request. Returns how long the next one would have to wait, if it would.
-    pub fn tell(mut self, verdict: Verdict, scope: Scope, now_us: i64) -> Option<Denied> {
+    pub fn tell(mut self, verdict: Verdict, scope: ThrottleScope, now_us: i64) -> Option<Denied> {
         let ticket = self.ticket.take()?;
         self.breakers.with(|state| state.tell(&ticket, verdict, scope, now_us))
     }
@@ -233,8 +233,8 @@ impl State {
         Ok(ticket)
     }
 
-    fn tell(&mut self, ticket: &Ticket, verdict: Verdict, scope: Scope, now_us: i64) -> Option<Denied> {
-        let of_app = matches!(verdict, Verdict::Throttled { .. }) && scope == Scope::App;
+    fn tell(&mut self, ticket: &Ticket, verdict: Verdict, scope: ThrottleScope, now_us: i64) -> Option<Denied> {
+        let of_app = matches!(verdict, Verdict::Throttled { .. }) && scope == ThrottleScope::App;
         let (mut tripped, mut wait) = (None, None);
         if let Some((key, generation)) = &ticket.account {
             self.settle(key, |breaker| {
@@ -254,12 +254,12 @@ impl State {
             Verdict::Throttled { retry_after_us } if of_app && !app.breaker.is_open() => {
                 app.breaker.trip(*generation, Cause::Throttled, retry_after_us, now_us);
             }
-            Verdict::Throttled { .. } if scope == Scope::Account => app.breaker.release(*generation),
+            Verdict::Throttled { .. } if scope == ThrottleScope::Account => app.breaker.release(*generation),
             // A closed one counts nothing of its own: one tenant's quota must not become that of all.
             _ if app.breaker.is_open() => drop(app.breaker.tell(*generation, verdict, now_us)),
             _ => {}
         }
-        if let Some(cause) = tripped.filter(|_| scope != Scope::Account) {
+        if let Some(cause) = tripped.filter(|_| scope != ThrottleScope::Account) {
             app.tripped(&ticket.tenant, cause, now_us);
         }
         let above = denied(&app.breaker, now_us);

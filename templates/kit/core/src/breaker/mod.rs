@@ -84,7 +84,7 @@ pub enum Verdict {
 
 /// Whose limit an upstream speaks of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum ThrottleScope {
     /// It does not say.
     #[default]
     Unsaid,
