@@ -188,6 +188,60 @@ fn a_denied_account_does_not_take_the_apps_probe() {
 }
 
 #[test]
+fn who_is_denied_by_both_is_told_the_longer_wait() {
+    for (account, app) in [(600, 60), (60, 600)] {
+        let all = breakers(100);
+        once(&all, &who("a", "one"), throttled(account), ThrottleScope::Account, 0);
+        once(&all, &who("b", "one"), throttled(app), ThrottleScope::App, 0);
+        assert_eq!(wait(&all, &who("a", "one"), 0), Some(600 * SECOND));
+    }
+}
+
+#[test]
+fn trips_that_have_opened_the_app_do_not_open_it_again() {
+    let all = breakers(100);
+    for tenant in ["a", "b"] {
+        once(&all, &who(tenant, "one"), throttled(600), ThrottleScope::Unsaid, 0);
+    }
+    once(&all, &who("c", "one"), Verdict::Fine, ThrottleScope::Unsaid, SECOND);
+    once(&all, &who("c", "one"), throttled(600), ThrottleScope::Unsaid, SECOND);
+    assert_eq!(wait(&all, &who("d", "one"), SECOND), None);
+}
+
+#[test]
+fn trips_from_before_a_jump_of_the_clock_count_for_half_a_minute_more() {
+    for (pause, opens) in [(29 * SECOND, true), (30 * SECOND, false)] {
+        let all = breakers(100);
+        once(&all, &who("a", "one"), throttled(60), ThrottleScope::Unsaid, 3_600 * SECOND);
+        // Its breaker tells when the clock has gone back, and the app's notes it.
+        for tenant in ["x", "y", "z", "u", "v", "w", "p", "q", "r", "s"] {
+            once(&all, &who(tenant, "one"), Verdict::Fine, ThrottleScope::Unsaid, 0);
+        }
+        once(&all, &who("b", "one"), throttled(60), ThrottleScope::Unsaid, 0);
+        for tenant in ["c", "e"] {
+            // The first of them may open it.
+            if let Ok(permit) = all.ask(&who(tenant, "one"), pause) {
+                permit.tell(throttled(60), ThrottleScope::Unsaid, pause);
+            }
+        }
+        assert_eq!(wait(&all, &who("d", "one"), pause).is_some(), opens, "{pause}");
+    }
+}
+
+#[test]
+fn at_the_bound_a_clock_that_jumps_back_does_not_stop_the_sweep() {
+    let all = breakers(1);
+    let day = 86_400 * SECOND;
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, day);
+    // A sweep that finds nothing.
+    once(&all, &who("b", "one"), Verdict::Fine, ThrottleScope::Account, day);
+    let probe = all.ask(&who("a", "one"), day + 60 * SECOND).expect("the probe");
+    drop(probe);
+    once(&all, &who("b", "one"), throttled(60), ThrottleScope::Account, 0);
+    assert_eq!((wait(&all, &who("b", "one"), 0), all.untracked()), (Some(60 * SECOND), 1));
+}
+
+#[test]
 fn what_goes_well_leaves_nothing_behind_however_many_there_are() {
     let all = breakers(10_000);
     for n in 0..300_000 {

@@ -25,7 +25,7 @@ impl Default for AppSettings {
 }
 
 impl AppSettings {
-    /// With more active tenants than this, `tenants` is always reached before `share_percent`; so no more need be known.
+    /// With as many active tenants as this, `tenants` is always reached before `share_percent`; so no more need be known.
     fn counted(&self) -> usize {
         (self.tenants.saturating_sub(1) * 100 / self.share_percent.max(1)).clamp(2, 1_000) + 1
     }
@@ -58,7 +58,7 @@ impl App {
         retain(&mut self.tripped, now_us, window_us);
         retain(&mut self.active, now_us, active_us);
         let (tripped, active) = (self.tripped.len(), self.active.len());
-        let few = active < self.settings.counted() && tripped >= 2 && tripped * 100 >= active * share_percent;
+        let few = tripped >= 2 && tripped * 100 >= active * share_percent;
         if few || tripped >= tenants.max(2) {
             // Not for as long as one of them was told: that is its own breaker's business, and this is a guess.
             self.breaker.trip(self.breaker.generation(), cause, None, now_us);
@@ -89,4 +89,19 @@ fn note(list: &mut Vec<(Box<str>, i64)>, tenant: &str, now_us: i64, most: usize)
 fn retain(list: &mut Vec<(Box<str>, i64)>, now_us: i64, window_us: i64) {
     list.iter_mut().for_each(|(_, at_us)| *at_us = (*at_us).min(now_us));
     list.retain(|(_, at_us)| now_us.saturating_sub(*at_us) < window_us);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_of_an_app_are_short_whatever_the_number_of_its_tenants() {
+        let mut app = App::new(Settings::default(), AppSettings::default(), 7);
+        for n in 0..300_000_i64 {
+            app.seen(&n.to_string(), n);
+            app.tripped(&n.to_string(), Cause::Failed, n);
+            assert!(app.active.len() <= 11 && app.tripped.len() <= 3);
+        }
+    }
 }

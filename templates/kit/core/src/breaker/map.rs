@@ -191,7 +191,7 @@ impl State {
         self.make_app(&app_key, who.own_app, now_us);
         let mut app = self.apps.get_mut(&app_key);
         let mut ticket = Ticket { tenant: who.tenant.into(), account: None, app: None, probe: false };
-        if let Some(app) = app.as_mut().filter(|_| !who.own_app) {
+        if let Some(app) = app.as_mut() {
             app.seen(who.tenant, now_us);
         }
         if let Some(entry) = self.accounts.get_mut(&account_key) {
