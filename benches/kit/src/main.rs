@@ -91,6 +91,7 @@ async fn main() -> anyhow::Result<()> {
         bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
         rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: settings.max_upstream_bytes,
+        breakers: kit::breaker::LevelSettings::default(),
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: None,

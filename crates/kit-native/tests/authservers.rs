@@ -139,11 +139,12 @@ impl World {
         let options = Options {
             environment: Environment::Live,
             migrate: true,
-            bounds: Bounds { deadline: Duration::from_secs(60), max_output_bytes: 1 << 16, rate: None },
+            bounds: Bounds { deadline: Duration::from_secs(60), max_output_bytes: 1 << 16 },
             rules: kit::limit::traffic::Rules::default(),
             max_upstream_bytes: 1 << 16,
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
+            breakers: kit::breaker::LevelSettings::default(),
             refresh: Timing::default(),
             integrations: [("real".to_owned(), settings)].into(),
         };

@@ -390,6 +390,7 @@ async fn a_server_outlives_its_keeper_for_the_grace_and_no_longer() {
         max_upstream_bytes: settings.max_upstream_bytes,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
+        breakers: kit::breaker::LevelSettings::default(),
         refresh: settings.refresh,
         integrations: settings.integrations.clone(),
     };

@@ -562,7 +562,8 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 4] = [
+const READERS: [&str; 5] = [
+    include_str!("../../../templates/kit/native/src/settings/breaker.rs"),
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
     include_str!("../../../templates/kit/native/src/settings/limits.rs"),
     include_str!("../../../templates/kit/native/src/settings/plans.rs"),

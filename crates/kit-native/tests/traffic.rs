@@ -68,7 +68,7 @@ async fn a_tool_that_is_called_too_often_is_refused_and_the_others_are_not() {
         refused,
         json!({
             "type": "rate_limited", "message": "`p_fine` is called too often; try again in 1 s", "scope": "tenant_tool",
-            "limit": 1, "retry_after_ms": 1_000, "retry_at": 1_800_000_001_000_i64,
+            "limit": 1, "retry_after_ms": 1_000, "retry_at": "2027-01-15T08:00:01Z",
         })
     );
     call(&kit, &a, "p_other").await.unwrap();
@@ -174,6 +174,7 @@ async fn a_days_units_end_with_the_day() {
         json!({
             "type": "rate_limited", "message": "the plan's units for this day are used up; try again in 16 h",
             "scope": "quota", "limit": 2, "period": "day", "retry_after_ms": 16 * 3_600_000,
+            "retry_at": "2027-01-16T00:00:00Z",
         })
     );
     kit.clock.advance_ms(16 * 3_600_000);

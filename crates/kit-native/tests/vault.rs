@@ -125,6 +125,7 @@ impl Place {
             max_upstream_bytes: 1 << 16,
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
+            breakers: kit::breaker::LevelSettings::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

@@ -71,7 +71,7 @@ fn classify(response: &HttpResponse) -> Outcome {
     let code = |category: &str| first["errorCode"][category].as_str();
     match (code("quotaError"), code("authorizationError"), code("authenticationError")) {
         (Some("ACCESS_PROHIBITED"), ..) => Outcome::Forbidden,
-        (Some(_), ..) => Outcome::Throttled { retry_after_ms: wait_ms(&first["details"]["quotaErrorDetails"]) },
+        (Some(code), ..) => throttled(code, &first["details"]["quotaErrorDetails"]),
         // Mostly a client account without its manager in the header: a fresh token would not help.
         (_, Some(_), _) => Outcome::Forbidden,
         (.., Some("CUSTOMER_NOT_FOUND")) => Outcome::NotFound,
@@ -81,7 +81,17 @@ fn classify(response: &HttpResponse) -> Outcome {
     }
 }
 
-/// `retryDelay` is a duration as protobuf writes it: `"30s"`, `"1.5s"`.
-fn wait_ms(quota: &Value) -> Option<i64> {
-    seconds_ms(quota["retryDelay"].as_str()?.strip_suffix('s')?)
+/// `retryDelay` is a duration: `"30s"`, `"1.5s"`. `rateScope` is the account's or that of the project behind your app.
+fn throttled(code: &str, quota: &Value) -> Outcome {
+    let retry_after_ms = quota["retryDelay"].as_str().and_then(duration_ms).or(match code {
+        // What may be asked for in a day is used up. Google does not say when that day ends; asking each hour is enough.
+        "RESOURCE_EXHAUSTED" => Some(3_600_000),
+        _ => None,
+    });
+    let scope = match quota["rateScope"].as_str() {
+        Some("ACCOUNT") => ThrottleScope::Account,
+        Some("DEVELOPER") => ThrottleScope::App,
+        _ => ThrottleScope::Unsaid,
+    };
+    Outcome::Throttled { retry_after_ms, scope }
 }

@@ -7,7 +7,7 @@
 //! | 1234567890 | an account that this connection reaches directly |
 //! | 2345678901 | a manager account, reached directly |
 //! | 3456789012 | a client of that manager, reached through it only |
-//! | 9000000001 … 9000000010 | fail, each in its own way: see [`PROVOKED`] |
+//! | 9000000001 … 9000000011 | fail, each in its own way: see [`PROVOKED`] |
 
 use kit::prelude::*;
 
@@ -25,7 +25,7 @@ pub(super) const OUTLET: &str = "3456789012";
 type Provoked = (&'static str, u16, &'static str, &'static str, &'static str, Option<&'static str>);
 
 /// Customers that answer every query with an error.
-const PROVOKED: [Provoked; 10] = [
+const PROVOKED: [Provoked; 11] = [
     (
         "9000000001",
         401,
@@ -83,6 +83,14 @@ const PROVOKED: [Provoked; 10] = [
         "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION",
         "Too many requests. Retry in 1.5 seconds.",
         Some("1.5s"),
+    ),
+    (
+        "9000000011",
+        429,
+        "quotaError",
+        "RESOURCE_TEMPORARILY_EXHAUSTED",
+        "Too many requests of this project. Retry in 90 seconds.",
+        Some("90s"),
     ),
     ("9000000010", 503, "internalError", "TRANSIENT_ERROR", "A transient internal error has occurred.", None),
 ];
@@ -209,7 +217,11 @@ fn failure(status: u16, category: &str, code: &str, message: &str, delay: Option
     };
     let mut error = json!({"errorCode": {category: code}, "message": message});
     if let Some(delay) = delay {
-        let quota = json!({"rateScope": "ACCOUNT", "rateName": "Requests per account", "retryDelay": delay});
+        let (scope, name) = match message.contains("project") {
+            true => ("DEVELOPER", "Requests per project"),
+            false => ("ACCOUNT", "Requests per account"),
+        };
+        let quota = json!({"rateScope": scope, "rateName": name, "retryDelay": delay});
         error["details"] = json!({"quotaErrorDetails": quota});
     }
     let kind = "type.googleapis.com/google.ads.googleads.v26.errors.GoogleAdsFailure";

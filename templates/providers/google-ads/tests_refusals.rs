@@ -17,24 +17,42 @@ async fn test_kit() -> TestKit {
 async fn each_refusal_has_its_kind_and_leaves_the_connection_alone() {
     let kit = test_kit().await;
     let tenant = kit.tenant("acme").await;
-    for (customer, kind, wait_ms) in [
-        ("9000000001", ErrorKind::NotFound, None),
-        ("9000000002", ErrorKind::Forbidden, None),
-        ("9000000003", ErrorKind::Forbidden, None),
-        ("9000000004", ErrorKind::Forbidden, None),
-        ("9000000005", ErrorKind::Forbidden, None),
-        ("9000000006", ErrorKind::Forbidden, None),
-        ("9000000007", ErrorKind::UpstreamRateLimited, None),
-        ("9000000008", ErrorKind::UpstreamRateLimited, Some(30_000)),
-        ("9000000009", ErrorKind::UpstreamRateLimited, Some(1_500)),
-        ("9000000010", ErrorKind::Upstream, None),
+    for (customer, kind) in [
+        ("9000000001", ErrorKind::NotFound),
+        ("9000000002", ErrorKind::Forbidden),
+        ("9000000003", ErrorKind::Forbidden),
+        ("9000000004", ErrorKind::Forbidden),
+        ("9000000005", ErrorKind::Forbidden),
+        ("9000000006", ErrorKind::Forbidden),
+        ("9000000010", ErrorKind::Upstream),
         // Somebody else's.
-        ("1111111111", ErrorKind::Forbidden, None),
+        ("1111111111", ErrorKind::Forbidden),
     ] {
         let error = kit.call(&tenant, "g_campaigns", json!({"customer_id": customer})).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{customer}");
-        assert_eq!(error.to_value()["error"]["retry_after_ms"].as_i64(), wait_ms, "{customer}");
         assert!(kit.call(&tenant, "g_campaigns", json!({})).await.is_ok(), "{customer}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_stops_the_account_or_the_app_for_as_long_as_google_says() {
+    // The wait in milliseconds and what is added to it at most; whether it stops this tenant, and whether all.
+    for (customer, wait_ms, more_ms, stops, of_app) in [
+        // What a day allows is used up, of which Google says nothing.
+        ("9000000007", 3_600_000, 0, true, false),
+        ("9000000008", 30_000, 0, false, false),
+        ("9000000009", 1_500, 0, false, false),
+        // The project's, with 90 seconds.
+        ("9000000011", 90_000, 5_000, true, true),
+    ] {
+        let kit = test_kit().await;
+        let (tenant, other) = (kit.tenant("acme").await, kit.tenant("other").await);
+        let error = kit.call(&tenant, "g_campaigns", json!({"customer_id": customer})).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UpstreamRateLimited, "{customer}");
+        let wait = error.to_value()["error"]["retry_after_ms"].as_i64().unwrap();
+        assert!((wait_ms..=wait_ms + more_ms).contains(&wait), "{customer}: {wait}");
+        assert_eq!(kit.call(&tenant, "g_campaigns", json!({})).await.is_err(), stops, "{customer}");
+        assert_eq!(kit.call(&other, "g_campaigns", json!({})).await.is_err(), of_app, "{customer}");
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) const PROVIDER: Provider = Provider {
         version: VERSION,
     },
     version: Some(ApiVersion { name: VERSION, ends: Some("2027-07-15") }),
-    // No `Retry-After` and no headers about quotas: limits are per app and per member, and end at midnight UTC.
-    throttle: Throttle::Silent,
+    // No `Retry-After` and no headers about quotas: limits are per app and per member, of which the answer says nothing, and
+    // end at midnight UTC.
+    throttle: Throttle::Midnight,
     classify,
     ..Provider::PLAIN
 };

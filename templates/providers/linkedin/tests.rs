@@ -113,13 +113,33 @@ async fn each_refusal_has_its_kind() {
     let tenant = kit.tenant("acme").await;
     let kinds = [
         (REFUSED, ErrorKind::Forbidden),
-        (THROTTLED, ErrorKind::UpstreamRateLimited),
         (BROKEN, ErrorKind::Upstream),
         (ENDED, ErrorKind::Misconfigured),
+        (THROTTLED, ErrorKind::UpstreamRateLimited),
     ];
     for (account, kind) in kinds {
         let error = kit.call(&tenant, "l_analytics", october(account)).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_is_the_days_and_stops_the_connection_until_midnight_or_for_an_hour() {
+    // The tests' clock begins at eight in the morning.
+    for (hours, wait_ms) in [(0, 3_600_000..=3_600_000), (16 * 2 - 1, 1_800_000..=1_805_000)] {
+        let kit = test_kit().await;
+        let (tenant, other) = (kit.tenant("acme").await, kit.tenant("other").await);
+        kit.clock.advance_ms(hours * 1_800_000);
+        let error = kit.call(&tenant, "l_analytics", october(THROTTLED)).await.unwrap_err();
+        let wait = error.to_value()["error"]["retry_after_ms"].as_i64().unwrap();
+        assert!(wait_ms.contains(&wait), "{wait}");
+        assert_eq!(
+            kit.call(&tenant, "l_ad_accounts", json!({})).await.unwrap_err().kind(),
+            ErrorKind::UpstreamRateLimited
+        );
+        assert!(kit.call(&other, "l_ad_accounts", json!({})).await.is_ok());
+        kit.clock.advance_ms(wait);
+        assert!(kit.call(&tenant, "l_ad_accounts", json!({})).await.is_ok());
     }
 }
 

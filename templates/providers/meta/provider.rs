@@ -74,7 +74,11 @@ fn classify(response: &HttpResponse) -> Outcome {
     };
     match code {
         102 | 190 => Outcome::AuthDead,
-        4 | 17 | 32 | 341 | 613 | 80_000..=80_014 => Outcome::Throttled { retry_after_ms: regain_ms(response) },
+        // Limits of the app, whoever it acts for; then those of a user, a page, an ad account.
+        4 | 341 => Outcome::Throttled { retry_after_ms: regain_ms(response), scope: ThrottleScope::App },
+        17 | 32 | 613 | 80_000..=80_014 => {
+            Outcome::Throttled { retry_after_ms: regain_ms(response), scope: ThrottleScope::Account }
+        }
         10 | 200..=299 => Outcome::Forbidden,
         1 | 2 | 368 => Outcome::Transient,
         _ if is_transient => Outcome::Transient,

@@ -26,33 +26,52 @@ async fn with_token(kit: &TestKit, end: &str) -> TenantCtx {
 async fn each_refusal_has_its_kind_and_leaves_the_connection_alone() {
     let kit = test_kit().await;
     let tenant = kit.tenant("acme").await;
-    for (account, kind, wait_ms) in [
-        // 4, 17, 32, 341, 613: no word on how long.
-        ("9000000000000001", ErrorKind::UpstreamRateLimited, None),
-        ("9000000000000002", ErrorKind::UpstreamRateLimited, None),
-        ("9000000000000003", ErrorKind::UpstreamRateLimited, None),
-        ("9000000000000004", ErrorKind::UpstreamRateLimited, None),
-        ("9000000000000005", ErrorKind::UpstreamRateLimited, None),
-        // 80000 with five minutes, 80004 with none, 80014.
-        ("9000000000000006", ErrorKind::UpstreamRateLimited, Some(300_000)),
-        ("9000000000000007", ErrorKind::UpstreamRateLimited, None),
-        ("9000000000000008", ErrorKind::UpstreamRateLimited, None),
+    for (account, kind) in [
         // 10, 200, 273.
-        ("9000000000000009", ErrorKind::Forbidden, None),
-        ("9000000000000010", ErrorKind::Forbidden, None),
-        ("9000000000000011", ErrorKind::Forbidden, None),
+        ("9000000000000009", ErrorKind::Forbidden),
+        ("9000000000000010", ErrorKind::Forbidden),
+        ("9000000000000011", ErrorKind::Forbidden),
         // 1, 2, 368, `is_transient`, and a code in no list.
-        ("9000000000000012", ErrorKind::Upstream, None),
-        ("9000000000000013", ErrorKind::Upstream, None),
-        ("9000000000000014", ErrorKind::Upstream, None),
-        ("9000000000000015", ErrorKind::Upstream, None),
-        ("9000000000000017", ErrorKind::Upstream, None),
+        ("9000000000000012", ErrorKind::Upstream),
+        ("9000000000000013", ErrorKind::Upstream),
+        ("9000000000000014", ErrorKind::Upstream),
+        ("9000000000000015", ErrorKind::Upstream),
+        ("9000000000000017", ErrorKind::Upstream),
         // 100 with the subcode 33: somebody else's, or nobody's.
-        ("1", ErrorKind::NotFound, None),
+        ("1", ErrorKind::NotFound),
     ] {
         let error = kit.call(&tenant, "m_campaigns", json!({"ad_account_id": account})).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{account}");
-        assert_eq!(error.to_value()["error"]["retry_after_ms"].as_i64(), wait_ms, "{account}");
+        assert!(kit.call(&tenant, "m_campaigns", json!({})).await.is_ok(), "{account}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_stops_the_connection_or_the_app_for_as_long_as_meta_says() {
+    // How long it is, in seconds: the second number is what is added at random at most. Whether it is the app's.
+    for (account, stopped_s, of_app) in [
+        // 4 and 341: no word on how long.
+        ("9000000000000001", Some((5, 5)), true),
+        ("9000000000000004", Some((5, 5)), true),
+        // 17, 32, 613, 80004 and 80014: one of them stops nothing yet.
+        ("9000000000000002", None, false),
+        ("9000000000000003", None, false),
+        ("9000000000000005", None, false),
+        ("9000000000000007", None, false),
+        ("9000000000000008", None, false),
+        // 80000 with five minutes.
+        ("9000000000000006", Some((300, 5)), false),
+    ] {
+        let kit = test_kit().await;
+        let (tenant, other) = (kit.tenant("acme").await, kit.tenant("other").await);
+        let error = kit.call(&tenant, "m_campaigns", json!({"ad_account_id": account})).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UpstreamRateLimited, "{account}");
+        let wait_ms = error.to_value()["error"]["retry_after_ms"].as_i64();
+        let (least, most) = stopped_s.map_or((0, 0), |(least, more)| (least * 1_000, (least + more) * 1_000));
+        assert!(wait_ms.unwrap_or(0) >= least && wait_ms.unwrap_or(0) <= most, "{account}: {wait_ms:?}");
+        assert_eq!(kit.call(&tenant, "m_campaigns", json!({})).await.is_err(), stopped_s.is_some(), "{account}");
+        assert_eq!(kit.call(&other, "m_campaigns", json!({})).await.is_err(), of_app, "{account}");
+        kit.clock.advance_ms(most);
         assert!(kit.call(&tenant, "m_campaigns", json!({})).await.is_ok(), "{account}");
     }
 }

@@ -80,6 +80,8 @@ fn classify(response: &HttpResponse) -> Outcome {
     match response.status {
         // A frozen shop, a locked one: its merchant has to act, and no other token would help.
         402 | 423 => Outcome::Forbidden,
+        // `Retry-After` with a fraction. Budgets are for each shop.
+        429 => Outcome::Throttled { retry_after_ms: None, scope: ThrottleScope::Account },
         200 => serde_json::from_slice(&response.body).map_or(Outcome::Ok, |answer: Answer| in_body(&answer)),
         _ => classify_status(response),
     }
@@ -90,7 +92,7 @@ fn in_body(answer: &Answer) -> Outcome {
     let codes = || answer.errors.iter().map(|error| error.extensions.as_ref().and_then(|coded| coded.code.as_deref()));
     if codes().any(|code| code == Some("THROTTLED")) {
         let cost = answer.extensions.as_ref().and_then(|extensions| extensions.cost.as_ref());
-        return Outcome::Throttled { retry_after_ms: cost.and_then(Cost::wait_ms) };
+        return Outcome::Throttled { retry_after_ms: cost.and_then(Cost::wait_ms), scope: ThrottleScope::Account };
     }
     if codes().any(|code| code == Some("ACCESS_DENIED")) {
         return Outcome::Forbidden;

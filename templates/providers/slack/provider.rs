@@ -37,10 +37,15 @@ struct Verdict {
     error: String,
 }
 
+/// Limits are for each workspace: one that is at its own says nothing about the others.
+const LIMITED: Outcome = Outcome::Throttled { retry_after_ms: None, scope: ThrottleScope::Account };
+
 /// Slack says no inside a 200.
 fn classify(response: &HttpResponse) -> Outcome {
-    if response.status != 200 {
-        return classify_status(response);
+    match response.status {
+        200 => {}
+        429 => return LIMITED,
+        _ => return classify_status(response),
     }
     let verdict = serde_json::from_slice(&response.body).unwrap_or(Verdict { ok: true, error: String::new() });
     match verdict.error.as_str() {
@@ -52,7 +57,7 @@ fn classify(response: &HttpResponse) -> Outcome {
         }
         "missing_scope" | "not_in_channel" | "is_archived" => Outcome::Forbidden,
         "channel_not_found" => Outcome::NotFound,
-        "ratelimited" => Outcome::Throttled { retry_after_ms: None },
+        "ratelimited" => LIMITED,
         "internal_error" | "fatal_error" | "service_unavailable" => Outcome::Transient,
         _ => Outcome::Invalid,
     }

@@ -188,6 +188,7 @@ async fn main() -> anyhow::Result<()> {
         max_upstream_bytes: 1 << 20,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
+        breakers: kit::breaker::LevelSettings::default(),
         refresh: Timing::default(),
         integrations: BTreeMap::new(),
     };

@@ -97,6 +97,7 @@ impl Installation {
             max_upstream_bytes: settings.max_upstream_bytes,
             kms_grace: settings.vault.kms_grace,
             public_url: None,
+            breakers: kit::breaker::LevelSettings::default(),
             refresh: settings.refresh,
             integrations: settings.integrations.clone(),
         };

@@ -177,7 +177,7 @@ fn classify_shop(response: &HttpResponse) -> Outcome {
             let (cost, status) = (&body["extensions"]["cost"], &body["extensions"]["cost"]["throttleStatus"]);
             let number = |value: &Value| value.as_i64().unwrap_or_default();
             let short = number(&cost["requestedQueryCost"]) - number(&status["currentlyAvailable"]);
-            Outcome::Throttled { retry_after_ms: Some(short * 1_000 / number(&status["restoreRate"]).max(1)) }
+            Outcome::throttled(Some(short * 1_000 / number(&status["restoreRate"]).max(1)))
         }
         Some("ACCESS_DENIED") => Outcome::Forbidden,
         _ => classify_status(response),
@@ -188,7 +188,7 @@ fn classify_ads(response: &HttpResponse) -> Outcome {
     let body = body(response);
     let delay = &body["error"]["details"][0]["errors"][0]["details"]["quotaErrorDetails"]["retryDelay"];
     match (response.status, delay.as_str().and_then(|text| text.strip_suffix('s'))) {
-        (429, Some(seconds)) => Outcome::Throttled { retry_after_ms: kit::upstream::throttle::seconds_ms(seconds) },
+        (429, Some(seconds)) => Outcome::throttled(kit::upstream::throttle::seconds_ms(seconds)),
         _ => classify_status(response),
     }
 }
@@ -196,7 +196,7 @@ fn classify_ads(response: &HttpResponse) -> Outcome {
 fn classify_meta(response: &HttpResponse) -> Outcome {
     match body(response)["error"]["code"].as_i64() {
         Some(102 | 190) => Outcome::AuthDead,
-        Some(4 | 17 | 32 | 341 | 613 | 80_000..=80_014) => Outcome::Throttled { retry_after_ms: None },
+        Some(4 | 17 | 32 | 341 | 613 | 80_000..=80_014) => Outcome::throttled(None),
         Some(10 | 200..=299) => Outcome::Forbidden,
         Some(1 | 2 | 368) => Outcome::Transient,
         Some(_) => Outcome::Invalid,
@@ -210,7 +210,7 @@ fn classify_chat(response: &HttpResponse) -> Outcome {
         Some("token_expired") => Outcome::AuthExpired,
         Some("invalid_auth" | "not_authed" | "account_inactive" | "token_revoked") => Outcome::AuthDead,
         Some("missing_scope") => Outcome::Forbidden,
-        Some("ratelimited") => Outcome::Throttled { retry_after_ms: None },
+        Some("ratelimited") => Outcome::throttled(None),
         Some("internal_error" | "fatal_error") => Outcome::Transient,
         _ => classify_status(response),
     }

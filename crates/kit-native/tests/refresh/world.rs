@@ -159,6 +159,7 @@ impl World {
             max_upstream_bytes: 1 << 20,
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
+            breakers: kit::breaker::LevelSettings::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

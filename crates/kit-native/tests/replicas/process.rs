@@ -105,6 +105,7 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
         max_upstream_bytes: 1 << 16,
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
+        breakers: kit::breaker::LevelSettings::default(),
         refresh: timing,
         integrations: [("real".to_owned(), settings)].into(),
     };

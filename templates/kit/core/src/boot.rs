@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::app::App;
+use crate::breaker::{Breakers, LevelSettings};
 use crate::connect::{self, Connector};
 use crate::inbound::{Authenticator, Environment};
 use crate::ledger::usage::Usage;
@@ -64,6 +65,8 @@ pub struct Options {
     pub max_upstream_bytes: usize,
     /// How long the parts of a refresh may take.
     pub refresh: Timing,
+    /// When upstreams are asked no more, and for how long.
+    pub breakers: LevelSettings,
     /// While a key-encryption key cannot be reached, a data key that it opened is used for this long.
     pub kms_grace: Duration,
     /// Where people reach this server, if that is known.
@@ -92,6 +95,8 @@ pub struct Kit {
     pub traffic: Arc<Traffic>,
     /// Usage; the host writes it now and then, and at the end.
     pub usage: Arc<Usage>,
+    /// The breakers, for people to look at.
+    pub breakers: Arc<Breakers>,
     /// The vault, for its counters.
     pub vault: Arc<Vault>,
     /// The store, for readiness.
@@ -210,10 +215,16 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         telemetry: ports.telemetry.clone(),
     };
     let refresher = Arc::new(Refresher::new(store.clone(), vault.clone(), refresh_ports, options.refresh));
+    // Without randomness replicas come back in step; there is worse.
+    let mut seed = [0; 8];
+    drop(ports.rng.fill(&mut seed));
+    let breakers = Breakers::new(options.breakers, u64::from_le_bytes(seed));
     let executor = Arc::new(Executor::new(
         refresher.clone(),
+        breakers.clone(),
         send.clone(),
         ports.clock.clone(),
+        ports.sleep.clone(),
         ports.rng.clone(),
         options.max_upstream_bytes,
         app.name,
@@ -274,6 +285,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         sweeper,
         traffic,
         usage,
+        breakers,
         vault,
         store,
         sandboxes,

@@ -94,9 +94,33 @@ impl JsonSchema for Day {
     }
 }
 
+/// The moment `wall_ms` as programs write it, by UTC and to the second above: `2026-10-31T12:00:00Z`.
+pub(crate) fn moment(wall_ms: i64) -> String {
+    let seconds = wall_ms.max(0).saturating_add(999) / 1_000;
+    // Howard Hinnant's civil_from_days.
+    let days = seconds / 86_400 + 719_468;
+    let (era, doe) = (days / 146_097, days % 146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let shifted = (5 * doy + 2) / 153;
+    let (month, day) = (if shifted < 10 { shifted + 3 } else { shifted - 9 }, doy - (153 * shifted + 2) / 5 + 1);
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_written_to_the_second_above() {
+        assert_eq!(moment(0), "1970-01-01T00:00:00Z");
+        assert_eq!(moment(951_782_399_001), "2000-02-29T00:00:00Z");
+        assert_eq!(moment(1_800_000_000_000), "2027-01-15T08:00:00Z");
+        assert_eq!(moment(1_798_761_599_999), "2027-01-01T00:00:00Z");
+        assert_eq!(moment(4_107_542_400_000), "2100-03-01T00:00:00Z");
+    }
 
     #[test]
     fn a_day_is_written_as_it_was_read() {

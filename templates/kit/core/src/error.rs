@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::day;
+
 /// The class of a failure. Clients read it as `structuredContent.error.type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -107,6 +109,12 @@ impl ToolError {
     pub fn fact(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.facts.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// When to come back: in `ms` from `now_ms` on the wall clock. Programs read the two facts, people the sentence.
+    #[must_use]
+    pub fn retry_in(self, ms: i64, now_ms: i64) -> Self {
+        self.fact("retry_after_ms", ms).fact("retry_at", day::moment(now_ms.saturating_add(ms)))
     }
 
     /// The class.

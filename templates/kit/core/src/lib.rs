@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod boot;
+pub mod breaker;
 pub mod cache;
 pub(crate) mod calendar;
 pub mod call;
@@ -33,6 +34,7 @@ pub mod restli;
 pub mod schema;
 pub mod secret;
 pub mod store;
+mod sync;
 pub mod tenant;
 pub mod token;
 pub mod tool;

@@ -17,11 +17,11 @@ pub use crate::upstream::oauth::{ClientAuth, Exchange, LwaProfile, OAuth, Pasted
 pub use crate::upstream::provider::{ApiVersion, AuthShape, Hosts, Provider, Sites, Target, Targets, Throttle};
 pub use crate::upstream::sandbox::{SANDBOX_NOW, Sandbox, Seed};
 pub use crate::upstream::sign::proof;
-pub use crate::upstream::throttle::seconds_ms;
+pub use crate::upstream::throttle::{duration_ms, seconds_ms};
 pub use crate::upstream::token_server::{
     CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN, RefreshUse, TokenServer,
 };
-pub use crate::upstream::{Outcome, classify_status};
+pub use crate::upstream::{Outcome, ThrottleScope, classify_status};
 pub use schemars::JsonSchema;
 pub use serde::de::IgnoredAny;
 pub use serde::{Deserialize, Serialize};

@@ -32,11 +32,11 @@ impl Doorkeeper {
         client_ip::bucket(client_ip::client(peer.to_canonical(), headers, &self.rules.trusted))
     }
 
-    /// Lets a request in or answers it.
-    pub(crate) fn knock(&self, caller: &str, now_us: i64) -> Result<(), Response> {
-        let Some(rate) = self.rules.rate else { return Ok(()) };
+    /// The answer to a request that is not let in.
+    pub(crate) fn refuse(&self, caller: &str, now_us: i64) -> Option<Response> {
+        let rate = self.rules.rate?;
         let wait_us = match self.limits.decide(&[Charge { key: caller, rate, cost: 1 }], now_us) {
-            Decision::Admitted { .. } => return Ok(()),
+            Decision::Admitted { .. } => return None,
             Decision::Denied { retry_after_us, .. } => retry_after_us,
             // So many addresses at once are an attack: who is new comes back later, who was here goes on.
             Decision::Saturated | Decision::Unavailable => 1_000_000,
@@ -55,7 +55,7 @@ impl Doorkeeper {
                 response.headers_mut().insert(name, value);
             }
         }
-        Err(response)
+        Some(response)
     }
 
     /// Charges a wrong key.
@@ -80,23 +80,23 @@ mod tests {
     #[test]
     fn who_knocks_too_often_is_told_when_to_come_back() {
         let doorkeeper = doorkeeper(2);
-        assert!(doorkeeper.knock("192.0.2.7", 0).is_ok());
-        assert!(doorkeeper.knock("192.0.2.7", 0).is_ok());
-        let refused = doorkeeper.knock("192.0.2.7", 500_000).unwrap_err();
+        assert!(doorkeeper.refuse("192.0.2.7", 0).is_none());
+        assert!(doorkeeper.refuse("192.0.2.7", 0).is_none());
+        let refused = doorkeeper.refuse("192.0.2.7", 500_000).unwrap();
         let field = |name: &str| refused.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(field("retry-after"), "1");
         assert_eq!(field("ratelimit-policy"), "\"address\";q=2;w=2");
         assert_eq!(field("ratelimit"), "\"address\";r=0;t=1");
-        assert!(doorkeeper.knock("192.0.2.8", 500_000).is_ok(), "another address has its own");
-        assert!(doorkeeper.knock("192.0.2.7", 1_500_000).is_ok());
+        assert!(doorkeeper.refuse("192.0.2.8", 500_000).is_none(), "another address has its own");
+        assert!(doorkeeper.refuse("192.0.2.7", 1_500_000).is_none());
     }
 
     #[test]
     fn wrong_keys_use_the_allowance_up_sooner() {
         let doorkeeper = doorkeeper(100);
         let mut tries = 0;
-        while doorkeeper.knock("192.0.2.7", 0).is_ok() {
+        while doorkeeper.refuse("192.0.2.7", 0).is_none() {
             doorkeeper.turned_away("192.0.2.7", 0);
             tries += 1;
         }

@@ -68,6 +68,7 @@ async fn assemble(
         bounds: settings.bounds,
         rules: settings.rules.clone(),
         max_upstream_bytes: settings.max_upstream_bytes,
+        breakers: settings.breakers,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: settings.public_url.clone(),

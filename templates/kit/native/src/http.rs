@@ -176,7 +176,7 @@ impl Edge {
     async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr) -> Response {
         let now_us = SystemClock.monotonic_us();
         let caller = self.doorkeeper.caller(peer, request.headers());
-        if let Err(refused) = self.doorkeeper.knock(&caller, now_us) {
+        if let Some(refused) = self.doorkeeper.refuse(&caller, now_us) {
             return refused;
         }
         let presented = request

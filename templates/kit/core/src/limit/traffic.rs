@@ -16,6 +16,8 @@ use crate::ports::{Clock, LimitBackend};
 
 /// Of the server's room this part, in percent, is kept for calls of one unit: a few expensive ones must not take it all.
 const KEPT_FOR_CHEAP: u32 = 20;
+/// How long a caller waits where nobody can know.
+const A_MOMENT_MS: i64 = 1_000;
 
 /// Lets calls in, or says when to come back.
 pub struct Traffic {
@@ -79,14 +81,18 @@ impl Traffic {
             0 | 1 => most,
             _ => most - most * KEPT_FOR_CHEAP / 100,
         });
+        let now_ms = self.clock.wall_ms();
+        let busy = |what: &str| limited("server", what, None, Some(A_MOMENT_MS), now_ms);
         let permit = self.permits.take(ctx.tenant(), plan.concurrency, room).map_err(|full| match full {
-            Full::Tenant => limited("tenant", "too many calls are under way", plan.concurrency.map(u64::from), None),
-            Full::Server => limited("server", "the server is at its capacity", None, Some(1_000)),
+            Full::Tenant => {
+                limited("tenant", "too many calls are under way", plan.concurrency.map(u64::from), None, now_ms)
+            }
+            Full::Server => busy("the server is at its capacity"),
         })?;
         if plan.daily.is_some() || plan.monthly.is_some() {
             let spent = self.usage.spent(ctx).await;
             let spent = spent.map_err(|_| ToolError::unavailable("the store does not answer"))?;
-            within_quota(plan, spent, units)?;
+            within_quota(plan, spent, units, now_ms)?;
         }
         let tenant = format!("{{{}}}", ctx.tenant());
         let tool = format!("{{{}}}/{target}", ctx.tenant());
@@ -108,16 +114,11 @@ impl Traffic {
                     _ => "this tenant calls too often".to_owned(),
                 };
                 let limit = charges.get(layer).map(|charge| u64::from(charge.rate.burst));
-                Err(self
-                    .dated(limited(scope, &what, limit, Some((retry_after_us + 999) / 1_000)), retry_after_us / 1_000))
+                Err(limited(scope, &what, limit, Some((retry_after_us + 999) / 1_000), now_ms))
             }
-            Decision::Saturated => Err(limited("server", "the server is at its capacity", None, Some(1_000))),
-            Decision::Unavailable => Err(limited("server", "calls cannot be counted just now", None, Some(1_000))),
+            Decision::Saturated => Err(busy("the server is at its capacity")),
+            Decision::Unavailable => Err(busy("calls cannot be counted just now")),
         }
-    }
-
-    fn dated(&self, error: ToolError, wait_ms: i64) -> ToolError {
-        error.fact("retry_at", self.clock.wall_ms().saturating_add(wait_ms))
     }
 
     /// Where `ctx` stands.
@@ -138,27 +139,27 @@ impl Traffic {
     }
 }
 
-fn within_quota(plan: &Plan, spent: Spent, units: u32) -> Result<(), ToolError> {
+fn within_quota(plan: &Plan, spent: Spent, units: u32, now_ms: i64) -> Result<(), ToolError> {
     let quotas =
         [("day", plan.daily, spent.day, spent.day_ends_ms), ("month", plan.monthly, spent.month, spent.month_ends_ms)];
     for (period, quota, used, ends_ms) in quotas {
         if let Some(quota) = quota.filter(|quota| used.saturating_add(u64::from(units)) > *quota) {
             let what = format!("the plan's units for this {period} are used up");
-            return Err(limited("quota", &what, Some(quota), Some(ends_ms)).fact("period", period));
+            return Err(limited("quota", &what, Some(quota), Some(ends_ms), now_ms).fact("period", period));
         }
     }
     Ok(())
 }
 
 /// A refusal that says what was met and when to come back: a sentence for the model, facts for programs.
-fn limited(scope: &str, what: &str, limit: Option<u64>, retry_after_ms: Option<i64>) -> ToolError {
+fn limited(scope: &str, what: &str, limit: Option<u64>, retry_after_ms: Option<i64>, now_ms: i64) -> ToolError {
     let again = match retry_after_ms {
         Some(ms) => format!("; try again in {}", spoken(ms)),
         None => "; wait for one of them to end".to_owned(),
     };
     let error = ToolError::new(ErrorKind::RateLimited, format!("{what}{again}")).fact("scope", scope);
     let error = limit.into_iter().fold(error, |error, limit| error.fact("limit", limit));
-    retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
+    retry_after_ms.into_iter().fold(error, |error, ms| error.retry_in(ms, now_ms))
 }
 
 /// A time to wait as a person says it, rounded up.

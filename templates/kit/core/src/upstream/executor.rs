@@ -1,10 +1,11 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! The one executor: choose the connection → open its record → renew it if need be → check the host → sign → send → classify
-//! → at most once more. It is the only place where a secret meets a request, and the only one that decides what an
-//! upstream's no means.
+//! The one executor: choose the connection → open its record → renew it if need be → check the host → sign → ask the breakers
+//! → send → tell them → classify → perhaps once more. It is the only place where a secret meets a request, and the only one
+//! that decides what an upstream's no means.
 //!
-//! A call sends at most two requests, of which the second follows an answer that says nothing was done (the token was
-//! refused), or a failure of a request that may be repeated. It never refreshes twice.
+//! A call sends at most four requests: the first; one more, once, after an answer that says nothing was done since the token
+//! was refused; and two more after failures of a request that may be repeated, if [`retry`] agrees. It never refreshes twice.
+//! Each of them needs a yes of both breakers, and while one is open none leaves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,23 +16,32 @@ use super::life::{self, Readiness};
 use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
 use super::request::{Draft, Wire, set_header};
-use super::{Outcome, exact, sign};
+use super::{Outcome, exact, refusal, retry, sign};
+use crate::breaker::{Breakers, Denied, Permit, ThrottleScope, Verdict, Who};
+use crate::cache::Cache;
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
 use crate::inbound::TenantCtx;
-use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError};
+use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep};
 use crate::registry::Mounted;
 use crate::store::connections::{ConnectionRow, ConnectionState};
 use crate::tenant::TenantId;
 use crate::vault::credential::{Credential, fingerprint};
-use crate::vault::{Held, Vault, VaultError};
+use crate::vault::{Held, Vault};
+
+/// How long it is believed whose app a tenant uses: it only decides which breaker is asked.
+const OWN_APP_US: i64 = 300_000_000;
 
 /// Sends the requests of all integrations.
 pub struct Executor {
     vault: Arc<Vault>,
     refresher: Arc<Refresher>,
+    breakers: Arc<Breakers>,
+    budgets: retry::Budgets,
+    own_apps: Cache<(TenantId, String), bool>,
     send: Arc<dyn HttpSend>,
     clock: Arc<dyn Clock>,
+    sleep: Arc<dyn Sleep>,
     rng: Arc<dyn Rng>,
     max_response_bytes: usize,
     server: &'static str,
@@ -48,6 +58,43 @@ struct Errand<'a> {
     untargeted: bool,
 }
 
+/// What a call has done so far.
+#[derive(Default)]
+struct Tries {
+    refreshed: bool,
+    repeats: u32,
+    waited_us: i64,
+}
+
+/// A request that is out. Dropped when the call's time is over, it counts as one that the upstream did not answer; dropped
+/// earlier, its client has left, and that is no fault of the upstream's.
+struct Sent<'a> {
+    permit: Option<Permit>,
+    clock: &'a dyn Clock,
+    deadline_us: i64,
+}
+
+impl Sent<'_> {
+    /// Returns how long the next one would have to wait, if it would.
+    fn came_to(mut self, verdict: Verdict, scope: ThrottleScope) -> Option<Denied> {
+        self.permit.take()?.tell(verdict, scope, self.clock.monotonic_us())
+    }
+
+    /// Nothing was sent after all.
+    fn did_not_leave(mut self) {
+        drop(self.permit.take());
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        let now_us = self.clock.monotonic_us();
+        if let Some(permit) = self.permit.take().filter(|_| now_us >= self.deadline_us) {
+            permit.tell(Verdict::Failed, ThrottleScope::Unsaid, now_us);
+        }
+    }
+}
+
 fn errand(call: &Call) -> Errand<'_> {
     let (ctx, integration, account) = (&call.0.tenant, &call.0.integration, call.0.account.as_deref());
     Errand { ctx, integration, deadline_us: call.0.deadline_us, account, untargeted: false }
@@ -55,15 +102,20 @@ fn errand(call: &Call) -> Errand<'_> {
 
 impl Executor {
     /// `server` is the name of the binary, for the commands in hints.
+    #[allow(clippy::too_many_arguments, reason = "the parts of an executor, each once")]
     pub(crate) fn new(
         refresher: Arc<Refresher>,
+        breakers: Arc<Breakers>,
         send: Arc<dyn HttpSend>,
         clock: Arc<dyn Clock>,
+        sleep: Arc<dyn Sleep>,
         rng: Arc<dyn Rng>,
         max_response_bytes: usize,
         server: &'static str,
     ) -> Self {
-        Self { vault: refresher.vault.clone(), refresher, send, clock, rng, max_response_bytes, server }
+        let (vault, budgets) = (refresher.vault.clone(), retry::Budgets::default());
+        let own_apps = Cache::new(10_000, OWN_APP_US);
+        Self { vault, refresher, breakers, budgets, own_apps, send, clock, sleep, rng, max_response_bytes, server }
     }
 
     pub(crate) async fn execute(&self, call: &Call, draft: Draft) -> Result<HttpResponse, ToolError> {
@@ -91,20 +143,21 @@ impl Executor {
     pub(crate) async fn target(&self, call: &Call) -> Result<String, ToolError> {
         let errand = errand(call);
         let Errand { ctx, integration, .. } = errand;
-        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(refusal::of_vault)?;
         let held = self.choose(&rows, &errand)?;
-        let credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+        let credential = self.vault.open(ctx, held).await.map_err(refusal::of_vault)?;
         credential.target.ok_or_else(|| self.needs_target(ctx.tenant(), integration, &held.row))
     }
 
     async fn run(&self, errand: &Errand<'_>, draft: Draft) -> Result<HttpResponse, ToolError> {
         let Errand { ctx, integration, .. } = errand;
         let title = integration.provider.title;
-        let (mut refreshed, mut resent) = (false, false);
+        let mut tries = Tries::default();
+        self.budgets.called(&integration.instance, self.clock.monotonic_us());
         loop {
-            let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+            let rows = self.vault.connections(ctx, &integration.instance).await.map_err(refusal::of_vault)?;
             let held = self.choose(&rows, errand)?;
-            let mut credential = self.vault.open(ctx, held).await.map_err(vault_error)?;
+            let mut credential = self.vault.open(ctx, held).await.map_err(refusal::of_vault)?;
             if errand.untargeted {
                 credential.target = None;
             } else if integration.provider.targets.is_some() && credential.target.is_none() {
@@ -120,8 +173,8 @@ impl Executor {
                         drop(self.refresher.begin(ctx, integration, &held.row.account, Cause::Clock));
                     }
                 }
-                Readiness::Expired if !refreshed => {
-                    refreshed = true;
+                Readiness::Expired if !tries.refreshed => {
+                    tries.refreshed = true;
                     self.refresh(errand, &held.row, Cause::Clock).await?;
                     continue;
                 }
@@ -138,25 +191,54 @@ impl Executor {
             let renewable = credential.tokens().is_some_and(|tokens| tokens.refresh.is_some());
             let settling_ms = life::settling_ms(shape, &credential, self.clock.wall_ms());
             drop(credential);
+            let sent = self.permit(errand, &held.row.account).await?;
             let response = match self.send.send(request).await {
                 Ok(response) => response,
                 Err(error) => {
-                    // Where nothing was sent, or what was sent may be sent twice, a broken connection is tried once more.
-                    let again = error == SendError::Connect || (error == SendError::Broken && draft.is_safe());
-                    if again && !std::mem::replace(&mut resent, true) {
+                    let closed = match error {
+                        SendError::Refused => {
+                            sent.did_not_leave();
+                            None
+                        }
+                        // It did answer, only too much.
+                        SendError::TooLarge => sent.came_to(Verdict::Fine, ThrottleScope::Unsaid),
+                        SendError::Connect | SendError::Timeout | SendError::Broken => {
+                            sent.came_to(Verdict::Failed, ThrottleScope::Unsaid)
+                        }
+                    };
+                    // Where nothing was sent, or what was sent may be sent twice.
+                    let again = match error {
+                        SendError::Connect => true,
+                        SendError::Timeout | SendError::Broken => draft.is_safe(),
+                        SendError::Refused | SendError::TooLarge => false,
+                    };
+                    if again && closed.is_none() && self.pause(errand, &mut tries, None).await {
                         continue;
                     }
-                    return Err(send_error(error, title));
+                    return Err(refusal::of_send(error, title));
                 }
             };
-            match (integration.provider.outcome(&response, self.clock.wall_ms()), used) {
+            let outcome = integration.provider.outcome(&response, self.clock.wall_ms());
+            let (verdict, scope) = verdict(outcome);
+            let closed = sent.came_to(verdict, scope);
+            let again = match outcome {
+                Outcome::Transient => Some(None),
+                Outcome::Throttled { retry_after_ms: Some(ms), .. } if ms <= retry::PATIENCE_MS => Some(Some(ms)),
+                _ => None,
+            };
+            if let Some(asked_ms) = again.filter(|_| draft.is_safe() && closed.is_none())
+                && self.pause(errand, &mut tries, asked_ms).await
+            {
+                continue;
+            }
+            match (outcome, used) {
                 (Outcome::Ok, _) => return Ok(response),
                 (Outcome::AuthUnsettled, _) if let Some(ms) = settling_ms => {
                     let message = format!("{title} does not know this connection's new token yet");
                     return Err(ToolError::unavailable(message).fact("retry_after_ms", ms));
                 }
-                (Outcome::AuthExpired | Outcome::AuthUnsettled, Some(print)) if renewable && !refreshed && !resent => {
-                    (refreshed, resent) = (true, true);
+                (Outcome::AuthExpired | Outcome::AuthUnsettled, Some(print)) if renewable && !tries.refreshed => {
+                    tries.refreshed = true;
                     self.refresh(errand, &held.row, Cause::Rejected(print)).await?;
                 }
                 (Outcome::AuthExpired | Outcome::AuthUnsettled, _) if renewable => {
@@ -168,9 +250,59 @@ impl Executor {
                     return Err(self.reconnect(ctx.tenant(), integration, &held.row));
                 }
                 (Outcome::VersionEnded, _) => return Err(self.version_ended(integration)),
-                (outcome, _) => return Err(refusal(outcome, title, response.status)),
+                (Outcome::Throttled { retry_after_ms, .. }, _) => {
+                    // Where this answer has opened a breaker, whoever comes back before it lets one pass is too early.
+                    let wait_ms = closed.map(refusal::ms_of).or(retry_after_ms);
+                    return Err(refusal::of_limit(title, wait_ms, self.clock.wall_ms()));
+                }
+                (outcome, _) => return Err(refusal::of_outcome(outcome, title, response.status)),
             }
         }
+    }
+
+    /// A yes of both breakers, or the answer of a call whose request does not leave.
+    async fn permit(&self, errand: &Errand<'_>, account: &str) -> Result<Sent<'_>, ToolError> {
+        let Errand { ctx, integration, deadline_us, .. } = errand;
+        let own_app = self.own_app(ctx, integration).await;
+        let who = Who { integration: &integration.instance, tenant: ctx.tenant().as_str(), account, own_app };
+        match self.breakers.ask(&who, self.clock.monotonic_us()) {
+            Ok(permit) => Ok(Sent { permit: Some(permit), clock: &*self.clock, deadline_us: *deadline_us }),
+            Err(denied) => Err(refusal::of_breaker(denied, integration.provider.title, self.clock.wall_ms())),
+        }
+    }
+
+    /// Whether the tenant has an app of its own there, which has limits of its own.
+    async fn own_app(&self, ctx: &TenantCtx, integration: &Mounted) -> bool {
+        if !integration.provider.auth.needs_app() {
+            return false;
+        }
+        let (key, now_us) = ((ctx.tenant().clone(), integration.instance.clone()), self.clock.monotonic_us());
+        if let Some(own) = self.own_apps.get(&key, now_us) {
+            return own;
+        }
+        let ticket = self.own_apps.ticket();
+        // Without the store, the call goes on under the owner's: it is the more careful of the two.
+        let Ok(own) = self.vault.has_own_app(ctx, &integration.instance).await else { return false };
+        self.own_apps.put(key, own, now_us, ticket);
+        own
+    }
+
+    /// Waits, if the request may be sent once more: after a failure, or after a limit of which the upstream says that it ends
+    /// in `asked_ms`.
+    async fn pause(&self, errand: &Errand<'_>, tries: &mut Tries, asked_ms: Option<i64>) -> bool {
+        let now_us = self.clock.monotonic_us();
+        let wait_us = retry::wait_us(&*self.rng, tries.waited_us).max(asked_ms.unwrap_or(0).saturating_mul(1_000));
+        let after = if asked_ms.is_some() { retry::After::Limit } else { retry::After::Failure };
+        let in_time = now_us.saturating_add(wait_us).saturating_add(retry::LEAST_LEFT_US) <= errand.deadline_us;
+        if tries.repeats >= retry::REPEATS || !in_time {
+            return false;
+        }
+        if !self.budgets.take(&errand.integration.instance, after, now_us) {
+            return false;
+        }
+        (tries.repeats, tries.waited_us) = (tries.repeats + 1, wait_us);
+        self.sleep.sleep(Duration::from_micros(wait_us.unsigned_abs())).await;
+        true
     }
 
     /// The signed request. Whatever a model wrote into `draft`, host and credential are not its business.
@@ -190,7 +322,7 @@ impl Executor {
             return Err(self.host_refused(ctx.tenant(), integration));
         }
         let app = match sign::uses_app(&provider.auth) {
-            true => Some(self.vault.app(ctx, &integration.instance).await.map_err(vault_error)?)
+            true => Some(self.vault.app(ctx, &integration.instance).await.map_err(refusal::of_vault)?)
                 .map(|app| app.ok_or_else(|| self.no_app(integration)))
                 .transpose()?,
             false => None,
@@ -250,7 +382,7 @@ impl Executor {
     /// The accounts that `ctx` has to choose from, sorted: of its connections in whatever state, where there are several.
     /// Empty otherwise; every call asks, and most have but one.
     pub(crate) async fn accounts(&self, ctx: &TenantCtx, integration: &Mounted) -> Result<Vec<String>, ToolError> {
-        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(vault_error)?;
+        let rows = self.vault.connections(ctx, &integration.instance).await.map_err(refusal::of_vault)?;
         if rows.len() < 2 {
             return Ok(Vec::new());
         }
@@ -369,55 +501,19 @@ fn account_flag(account: &str) -> String {
     if account == "default" { String::new() } else { format!(" --account {account}") }
 }
 
+/// What an answer says about the upstream and its limits: every other no is about the request or its credential.
+fn verdict(outcome: Outcome) -> (Verdict, ThrottleScope) {
+    match outcome {
+        Outcome::Throttled { retry_after_ms, scope } => {
+            (Verdict::Throttled { retry_after_us: retry_after_ms.map(|ms| ms.saturating_mul(1_000)) }, scope)
+        }
+        Outcome::Transient => (Verdict::Failed, ThrottleScope::Unsaid),
+        _ => (Verdict::Fine, ThrottleScope::Unsaid),
+    }
+}
+
 /// `host`, or `host:port` where the port is not the scheme's own. Credentials are bound to this text.
 pub fn host_label(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-fn vault_error(error: VaultError) -> ToolError {
-    match error {
-        VaultError::Rejected | VaultError::Shredded => {
-            ToolError::new(ErrorKind::ReconnectRequired, "the stored credential does not open")
-        }
-        _ => ToolError::unavailable("the vault does not answer"),
-    }
-}
-
-fn send_error(error: SendError, title: &str) -> ToolError {
-    match error {
-        SendError::Refused => {
-            let message = format!("{title} has an address that this server does not send to");
-            ToolError::new(ErrorKind::Misconfigured, message)
-                .hint("an upstream in a private network needs `egress.private = true` in config/server.toml")
-        }
-        SendError::Connect => ToolError::upstream(format!("{title} cannot be reached")),
-        SendError::Timeout => ToolError::new(ErrorKind::Timeout, format!("{title} did not answer in time")),
-        SendError::Broken => ToolError::upstream(format!("the connection to {title} broke")),
-        SendError::TooLarge => ToolError::upstream(format!("{title} answered more than a call may read")),
-    }
-}
-
-fn refusal(outcome: Outcome, title: &str, status: u16) -> ToolError {
-    match outcome {
-        Outcome::Forbidden => {
-            ToolError::new(ErrorKind::Forbidden, format!("this connection may not do that at {title}"))
-        }
-        Outcome::NotFound => {
-            ToolError::not_found(format!("{title} has no such object, or it is not shared with this connection"))
-        }
-        Outcome::Throttled { retry_after_ms } => {
-            let wait =
-                retry_after_ms.map_or_else(String::new, |ms| format!(": it asks to wait {} s", (ms + 999) / 1_000));
-            let error = ToolError::new(ErrorKind::UpstreamRateLimited, format!("{title} limits its requests{wait}"));
-            retry_after_ms.into_iter().fold(error, |error, ms| error.fact("retry_after_ms", ms))
-        }
-        Outcome::Invalid => ToolError::upstream(format!("{title} refused the request with status {status}")),
-        Outcome::Transient
-        | Outcome::Ok
-        | Outcome::AuthUnsettled
-        | Outcome::AuthExpired
-        | Outcome::AuthDead
-        | Outcome::VersionEnded => ToolError::upstream(format!("{title} failed with status {status}")),
-    }
 }

@@ -80,6 +80,8 @@ pub enum Throttle {
     Silent,
     /// `Retry-After`: seconds, whole or not, or a date.
     RetryAfter,
+    /// It does not, but its limits are for a day and end at midnight UTC.
+    Midnight,
 }
 
 /// Where a provider lives.
@@ -204,8 +206,13 @@ impl Provider {
     /// What `response` means, with the wait that its headers ask for. `now_ms` stands in for a missing `Date`.
     pub(crate) fn outcome(&self, response: &HttpResponse, now_ms: i64) -> Outcome {
         match ((self.classify)(response), self.throttle) {
-            (Outcome::Throttled { retry_after_ms: None }, Throttle::RetryAfter) => {
-                Outcome::Throttled { retry_after_ms: throttle::retry_after_ms(response, now_ms) }
+            (Outcome::Throttled { retry_after_ms: None, scope }, throttle) => {
+                let retry_after_ms = match throttle {
+                    Throttle::Silent => None,
+                    Throttle::RetryAfter => throttle::retry_after_ms(response, now_ms),
+                    Throttle::Midnight => Some(throttle::midnight_ms(response, now_ms)),
+                };
+                Outcome::Throttled { retry_after_ms, scope }
             }
             (outcome, _) => outcome,
         }

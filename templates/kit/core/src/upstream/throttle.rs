@@ -1,6 +1,10 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! How long an upstream asks to wait. `Retry-After` comes in three forms: whole seconds, seconds with a fraction (Shopify),
-//! and a date, which is read against the answer's own `Date` so that a wrong clock on either side does no harm.
+//! and a date, which is read against the answer's own `Date` so that a wrong clock on either side does no harm. What stands
+//! in bodies and other headers, each provider's `classify` reads, with [`seconds_ms`] and [`duration_ms`].
+//!
+//! What cannot be read is no wait, and the breaker falls back to its own times. A wait of a year is read as a day here; the
+//! breaker asks again after an hour at the latest.
 
 use std::time::UNIX_EPOCH;
 
@@ -25,6 +29,17 @@ pub fn seconds_ms(text: &str) -> Option<i64> {
     #[allow(clippy::cast_possible_truncation, reason = "clamped to a day first")]
     let ms = (seconds.clamp(0.0, 86_400.0) * 1_000.0).ceil() as i64;
     Some(ms)
+}
+
+/// A duration as protobuf writes it, `"30s"` or `"1.5s"`, as milliseconds (rounded up).
+pub fn duration_ms(text: &str) -> Option<i64> {
+    seconds_ms(text.strip_suffix('s')?)
+}
+
+/// Until the day ends by UTC, where the answer came from.
+pub fn midnight_ms(response: &HttpResponse, now_ms: i64) -> i64 {
+    let now = response.header("date").and_then(date_ms).unwrap_or(now_ms);
+    LONGEST_MS - now.rem_euclid(LONGEST_MS)
 }
 
 fn date_ms(text: &str) -> Option<i64> {
@@ -73,8 +88,32 @@ mod tests {
     }
 
     #[test]
+    fn a_date_a_year_ahead_is_a_day() {
+        let year = [("Retry-After", "Mon, 06 Nov 1995 08:49:37 GMT"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")];
+        assert_eq!(wait(&year), Some(LONGEST_MS));
+    }
+
+    #[test]
+    fn a_duration_has_its_unit() {
+        let texts = ["30s", "1.5s", "0s", "30", "s", "-1s", "1m", "1.5.1s", "99999999999s"];
+        let read = texts.map(duration_ms);
+        let none = None;
+        assert_eq!(read, [Some(30_000), Some(1_500), Some(0), none, none, none, none, none, Some(LONGEST_MS)]);
+    }
+
+    #[test]
+    fn the_day_ends_at_midnight_of_the_answers_own_clock() {
+        let response = HttpResponse { status: 429, headers: Vec::new(), body: Vec::new() };
+        assert_eq!(midnight_ms(&response, 86_400_000 * 20_000), LONGEST_MS);
+        assert_eq!(midnight_ms(&response, 86_400_000 * 20_000 - 1), 1);
+        assert_eq!(midnight_ms(&response, -1), 1);
+        let dated = response.with_header("Date", "Sun, 06 Nov 1994 23:59:00 GMT");
+        assert_eq!(midnight_ms(&dated, 0), 60_000);
+    }
+
+    #[test]
     fn what_is_neither_is_not_read() {
-        for text in ["", "soon", "-1", "inf", "1e9", "NaN", "1.2.3"] {
+        for text in ["", "soon", "-1", "-0.5", "inf", "1e9", "NaN", "1.2.3", ".", "0x10", "1 s", "Sun, 06 Nov"] {
             assert_eq!(wait(&[("Retry-After", text)]), None, "{text}");
         }
     }

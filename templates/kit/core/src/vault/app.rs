@@ -69,6 +69,15 @@ impl Vault {
         Ok(Some(App { client_id, client_secret: Secret::new(plain.to_vec()), version }))
     }
 
+    /// Whether requests of `ctx` to `integration` use an app of the tenant's own. It opens nothing.
+    pub(crate) async fn has_own_app(&self, ctx: &TenantCtx, integration: &str) -> Result<bool, VaultError> {
+        let key = (ctx.tenant().clone(), integration.to_owned());
+        match self.apps.get(&key, self.clock.monotonic_us()) {
+            Some(held) => Ok(!held.owner),
+            None => Ok(self.store.app(Some(ctx.tenant()), integration).await?.is_some()),
+        }
+    }
+
     async fn unlock_app(&self, ctx: &TenantCtx, integration: &str, held: &HeldApp) -> Result<Record, VaultError> {
         let dek_id = sealed::dek_id(&held.row.sealed).ok_or(VaultError::Rejected)?;
         let (tenant, dek) =

@@ -2,6 +2,7 @@
 //! Settings: `config/server.toml`, then the environment (`MCP__SECTION__KEY`, or `…_FILE` with the path of a file that
 //! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
 
+mod breaker;
 mod database;
 mod integrations;
 mod limits;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kit::App;
+use kit::breaker::LevelSettings;
 use kit::limit::traffic::Rules;
 use kit::pipeline::Bounds;
 use kit::registry::IntegrationSettings;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub egress_private: bool,
     /// How long the parts of a refresh may take.
     pub refresh: Timing,
+    /// When upstreams are asked no more, and for how long.
+    pub breakers: LevelSettings,
     /// How often idle connections are looked after.
     pub sweep: Duration,
     /// After SIGTERM the server still accepts for this long: load balancers need a moment to look away.
@@ -155,6 +159,7 @@ impl Settings {
             vault: vault::read(&mut reader, bind, &environment),
             egress_private: reader.flag("egress.private", false),
             refresh: refresh(&mut reader),
+            breakers: breaker::read(&mut reader),
             sweep: Duration::from_secs(reader.count("refresh.sweep_s", 1..=86_400, 60)),
             grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
             drain: Duration::from_millis(reader.count("shutdown.drain_ms", 0..=3_600_000, 25_000)),
