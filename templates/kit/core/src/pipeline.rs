@@ -18,7 +18,7 @@ use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
-use crate::limit::{Charge, Decision, Rate};
+use crate::limit::{self, Charge, Decision, Rate};
 use crate::observe::{CallEvent, Operation};
 use crate::ports::{BoxFuture, Clock, LimitBackend, Sleep, Telemetry};
 use crate::prompt::Message;
@@ -267,7 +267,7 @@ impl Pipeline {
     async fn admit(&self, ctx: &TenantCtx, target: &str) -> Result<(), ToolError> {
         let Some(rate) = self.bounds.rate else { return Ok(()) };
         // Both parts are bounded: the tenant has authenticated and the target is a registered one.
-        let key = format!("{{{}}}/{target}", ctx.tenant());
+        let key = limit::key(ctx, Some(target));
         match self.limits.take(&[Charge { key: &key, rate, cost: 1 }], self.clock.monotonic_us()).await {
             Decision::Admitted { .. } => Ok(()),
             Decision::Denied { retry_after_us, .. } => {
