@@ -215,6 +215,7 @@ impl World {
             environment: Environment::Live,
             migrate: true,
             bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20 },
+            rules: kit::limit::traffic::Rules::default(),
             max_upstream_bytes: 1 << 20,
             kms_grace: Duration::from_secs(3_600),
             public_url: None,

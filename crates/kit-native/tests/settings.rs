@@ -668,3 +668,10 @@ fn every_setting_in_the_generated_file_of_an_integration_is_one() {
         load(folder("", &[("crm.toml", setting)]).path(), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"));
     }
 }
+
+#[test]
+fn a_tool_that_costs_more_than_a_bucket_holds_is_refused() {
+    let problems = server("[plans.starter]\nper_minute = 60\nburst = 4\n[limits.costs]\np_report = 5\n").unwrap_err();
+    assert_eq!(problems[0].path, "limits.costs.p_report");
+    assert_eq!(problems[0].what, "costs 5, and a bucket holds 4 at the most: it could never be called");
+}

@@ -3,6 +3,8 @@
 //! several of them in one pass (its tenant's, its tool's), all or none. The decision is pure arithmetic ([`gcra`]); where the
 //! buckets live is a port, and what happens while they cannot be reached is [`outage`].
 
+use crate::inbound::TenantCtx;
+
 pub mod gcra;
 pub mod memory;
 pub mod outage;
@@ -50,6 +52,15 @@ pub struct Charge<'a> {
     pub rate: Rate,
     /// Tokens to take. One that costs more than the burst is never admitted; one that costs nothing always is.
     pub cost: u32,
+}
+
+/// Name of the bucket of a tenant, or of one of its tools.
+pub fn key(ctx: &TenantCtx, tool: Option<&str>) -> String {
+    let tenant = ctx.tenant().as_str();
+    match tool {
+        Some(tool) => ["{", tenant, "}/", tool].concat(),
+        None => ["{", tenant, "}"].concat(),
+    }
 }
 
 /// What the buckets of a pass answered.

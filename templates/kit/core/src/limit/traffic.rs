@@ -94,8 +94,8 @@ impl Traffic {
             let spent = spent.map_err(|_| ToolError::unavailable("the store does not answer"))?;
             within_quota(plan, spent, units, now_ms)?;
         }
-        let tenant = format!("{{{}}}", ctx.tenant());
-        let tool = format!("{{{}}}/{target}", ctx.tenant());
+        let tenant = super::key(ctx, None);
+        let tool = super::key(ctx, Some(target));
         let layers = [(plan.rate, tenant.as_str(), "tenant"), (plan.tool_rate, tool.as_str(), "tenant_tool")];
         let charge = |(rate, key, _): &(Option<Rate>, &'_ str, &str)| rate.map(|rate| (rate, (*key).to_owned()));
         let charged: Vec<(Rate, String)> = layers.iter().filter_map(charge).collect();

@@ -11,6 +11,8 @@ use kit::limit::traffic::Rules;
 use super::network::{Network, PerAddress};
 use super::reader::Reader;
 
+/// Where a problem is that more than one source can have caused.
+const SOURCE: &str = "config/server.toml or environment";
 /// Units of a plan at most.
 const MOST: i64 = 1_000_000_000;
 
@@ -31,6 +33,14 @@ pub(super) fn rules(reader: &mut Reader<'_>) -> Rules {
     for tool in reader.sections("limits.costs") {
         let cost = reader.count(&format!("limits.costs.{tool}"), 0..=1_000_000, 1);
         costs.insert(tool, cost);
+    }
+    for (tool, cost) in &costs {
+        let plans = std::iter::once(&default).chain(by_name.values());
+        let rates = plans.flat_map(|plan: &Arc<Plan>| [plan.rate, plan.tool_rate]).flatten();
+        if let Some(burst) = rates.map(|rate| rate.burst).filter(|burst| burst < cost).min() {
+            let what = format!("costs {cost}, and a bucket holds {burst} at the most: it could never be called");
+            reader.problem(&format!("limits.costs.{tool}"), SOURCE, &what, "raise the burst, or lower the cost");
+        }
     }
     let max_in_flight: u32 = reader.count("limits.max_in_flight", 0..=1_000_000, 512);
     Rules { plans: Plans { default, by_name, costs }, max_in_flight: (max_in_flight > 0).then_some(max_in_flight) }
