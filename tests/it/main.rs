@@ -7,6 +7,7 @@ mod support;
 mod cli;
 mod disk;
 mod golden;
+mod merge_git;
 mod names;
 mod plan_apply;
 mod prompter;
