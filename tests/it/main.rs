@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cargo_toml;
 mod cli;
 mod disk;
 mod golden;
