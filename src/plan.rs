@@ -95,6 +95,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Why a path is blocked.
     pub blocked: BTreeMap<RelPath, &'static str>,
+    /// Where a file lay before it was moved, by where it lies then.
+    pub moved: BTreeMap<RelPath, RelPath>,
     /// Files that could not be merged for want of a base: they stay, and their owner must look.
     pub undecided: Vec<RelPath>,
 }
@@ -124,6 +126,8 @@ pub struct User {
     pub crlf_usual: bool,
     /// Where a file lies, if migrations have moved it since.
     pub moved_from: BTreeMap<RelPath, RelPath>,
+    /// Where it lies as well, and what it holds there, if it is in its new place already.
+    pub left_behind: BTreeMap<RelPath, (RelPath, Entry)>,
 }
 
 /// What was generated before.
@@ -166,6 +170,10 @@ pub fn plan(base: &Base, user: &User, target: &Tree, choices: &Choices) -> Resul
         } else {
             decide(&sides, base.lost.contains(path), choices, &mut plan)?
         };
+        if let Some((old, entry)) = user.left_behind.get(path) {
+            let moved = Sides { user: Some(entry), ..sides };
+            plan.changes.extend(take_away(old, &moved, sides.user, choices, &mut plan.notes)?);
+        }
         let Some((action, after)) = decided else { continue };
         let before = sides.user.map(|entry| entry.text.clone());
         let action =
@@ -206,6 +214,7 @@ pub fn plan(base: &Base, user: &User, target: &Tree, choices: &Choices) -> Resul
 }
 
 /// The three sides of one file.
+#[derive(Clone, Copy)]
 struct Sides<'a> {
     path: &'a RelPath,
     base: Option<&'a Entry>,
@@ -274,12 +283,41 @@ fn keyed(
     Ok(Some((action, edited.text)))
 }
 
+/// A run that was killed may have made a file in its new place and left the old one. If the new one is what the move makes
+/// of it, the old one goes; else it is the owner's.
+fn take_away(
+    old: &RelPath,
+    moved: &Sides<'_>,
+    now: Option<&Entry>,
+    choices: &Choices,
+    notes: &mut Vec<String>,
+) -> Result<Option<Change>> {
+    let made = decide(moved, false, choices, &mut Plan::default())?.map(|(_, text)| text);
+    if made.as_ref() != now.map(|entry| &entry.text) {
+        notes.push(format!(
+            "`{old}` is `{}` now, and both are there; delete the old one when you need it no more",
+            moved.path
+        ));
+        return Ok(None);
+    }
+    Ok(Some(Change {
+        path: old.clone(),
+        action: Action::Remove,
+        class: moved.target.class,
+        executable: moved.target.executable,
+        before: moved.user.map(|entry| entry.text.clone()),
+        after: None,
+        crlf: false,
+    }))
+}
+
 /// A file that a migration has moved is created in its new place and removed from its old one.
 fn move_files(plan: &mut Plan, user: &User) {
     let mut left = Vec::new();
     for change in &mut plan.changes {
         let Some(old) = user.moved_from.get(&change.path) else { continue };
         let before = change.before.take();
+        plan.moved.insert(change.path.clone(), old.clone());
         left.push(Change {
             path: old.clone(),
             action: Action::Remove,

@@ -142,10 +142,19 @@ impl Project {
             .collect();
         for path in paths {
             let mut found = read(&self.root, path)?;
-            if let (Found::Nothing, Some(old)) = (&found, moved.get(path)) {
-                found = read(&self.root, old)?;
-                if matches!(found, Found::Text(..)) {
-                    user.moved_from.insert(path.clone(), old.clone());
+            if let Some(old) = moved.get(path) {
+                match (&found, read(&self.root, old)?) {
+                    (Found::Nothing, there) => {
+                        if matches!(there, Found::Text(..)) {
+                            user.moved_from.insert(path.clone(), old.clone());
+                        }
+                        found = there;
+                    }
+                    (Found::Text(..), Found::Text(text, _)) => {
+                        let entry = Entry { class: Class::Seeded, executable: false, text };
+                        user.left_behind.insert(path.clone(), (old.clone(), entry));
+                    }
+                    _ => {}
                 }
             }
             match found {

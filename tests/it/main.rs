@@ -7,6 +7,7 @@ mod support;
 mod cargo_toml;
 mod cli;
 mod disk;
+mod faults;
 mod golden;
 mod merge_git;
 mod names;
