@@ -216,22 +216,30 @@ fn unfit(key: &str, wanted: &str) -> anyhow::Error {
     .into()
 }
 
-/// Gives the key `old` the name `new`, in its table and with its value and comments. Both are dotted.
+/// Gives the key `old` the name `new`, in its table or in every row of it, with its value, comments and place. Both are
+/// dotted. A key that has the new name already is left alone.
 fn rename(table: &mut dyn TableLike, old: &str, new: &str) {
-    match (old.split_once('.'), new.split_once('.')) {
-        (Some((head, old)), Some((_, new))) => {
-            if let Some(inner) = table.get_mut(head).and_then(Item::as_table_like_mut) {
-                rename(inner, old, new);
-            }
+    if let (Some((head, old)), Some((_, new))) = (old.split_once('.'), new.split_once('.')) {
+        match table.get_mut(head) {
+            Some(Item::ArrayOfTables(rows)) => rows.iter_mut().for_each(|row| rename(row, old, new)),
+            Some(item) => item.as_table_like_mut().into_iter().for_each(|inner| rename(inner, old, new)),
+            None => {}
         }
-        _ => {
-            let decor = table.key(old).map(|key| key.leaf_decor().clone());
-            if let Some(item) = table.remove(old) {
-                table.insert(new, item);
-                if let (Some(decor), Some(mut key)) = (decor, table.key_mut(new)) {
-                    *key.leaf_decor_mut() = decor;
-                }
-            }
+        return;
+    }
+    if table.contains_key(new) {
+        return;
+    }
+    // A new key goes to the end; taking out and putting back those behind the old one keeps the order.
+    let keys: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).skip_while(|key| key != old).collect();
+    for key in keys {
+        let decor = table.key(&key).map(|key| key.leaf_decor().clone());
+        let name = if key == old { new } else { &key };
+        if let Some(item) = table.remove(&key) {
+            table.insert(name, item);
+        }
+        if let (Some(decor), Some(mut key)) = (decor, table.key_mut(name)) {
+            *key.leaf_decor_mut() = decor;
         }
     }
 }

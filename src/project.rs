@@ -145,15 +145,18 @@ impl Project {
         for path in paths {
             let mut found = read(&self.root, path)?;
             if let Some(old) = moved.get(path) {
-                let before = read(&self.root, old)?;
-                match (&found, &before) {
-                    (_, Found::Nothing) => {}
-                    (Found::Nothing, _) => {
-                        found = before;
-                        user.moved_from.insert(path.clone(), old.clone());
+                match (&found, read(&self.root, old)?) {
+                    (Found::Nothing, there) => {
+                        if matches!(there, Found::Text(..)) {
+                            user.moved_from.insert(path.clone(), old.clone());
+                        }
+                        found = there;
                     }
-                    // The owner has a file of their own in the new place.
-                    _ => found = Found::Opaque("exists already and was not written by mcpkit"),
+                    (Found::Text(..), Found::Text(text, _)) => {
+                        let entry = Entry { class: Class::Seeded, executable: false, text };
+                        user.left_behind.insert(path.clone(), (old.clone(), entry));
+                    }
+                    _ => {}
                 }
             }
             match found {

@@ -4,11 +4,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cargo_toml;
 mod cli;
 mod disk;
 mod doctor;
+mod faults;
 mod golden;
 mod grow;
+mod merge_git;
 mod names;
 mod plan_apply;
 mod prompter;
