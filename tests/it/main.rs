@@ -4,11 +4,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
 mod cli;
+mod complaints;
 mod disk;
 mod golden;
+mod grown;
 mod names;
 mod plan_apply;
+mod previews;
 mod prompter;
 mod prompts_pty;
 mod rendered;
