@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::exit::{Cancelled, Failure};
 use crate::interrupt::{self, Writing};
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, LINKED, Plan};
 use crate::{lock, manifest};
 
 /// Builds a new folder at `root` from `plan`. `finish` runs on it before it is moved into place, for the repository.
@@ -102,7 +102,11 @@ pub fn check(plan: &Plan) -> Result<()> {
         format!("{} {reason}", paths.join(", "))
     });
     let message = told.collect::<Vec<_>>().join("; ");
-    bail!(Failure::new(message, "move away what stands there and run it again"))
+    let hint = match reasons.as_slice() {
+        [(LINKED, _)] => "replace the link by what it points to, and run it again",
+        _ => "move away what stands there and run it again",
+    };
+    bail!(Failure::new(message, hint))
 }
 
 /// Where a path comes in the order of writing: files, what mcpkit recorded of them, the manifest. What goes, goes after what

@@ -29,6 +29,8 @@ pub struct Labels {
 }
 
 const OURS: &str = "yours";
+/// How the names of the other sides begin.
+pub const MCPKIT: &str = "mcpkit ";
 const START: &str = "<<<<<<< ";
 const BASE: &str = "||||||| ";
 const MIDDLE: &str = "=======";
@@ -63,10 +65,19 @@ pub fn merge(base: &str, user: &str, target: &str, labels: &Labels) -> Merged {
     if conflict { Merged::Conflict(text) } else { Merged::Clean(text) }
 }
 
-/// Whether `text` holds markers that somebody has still to resolve.
+/// Whether `text` holds markers that somebody has still to resolve: a whole conflict of anybody's, or one line of ours that
+/// was left behind.
 pub fn has_markers(text: &str) -> bool {
+    let ours = format!("{START}{OURS}");
+    let left = |line: &str| {
+        let side = line.strip_prefix(BASE).or_else(|| line.strip_prefix(END));
+        line == ours || side.and_then(|side| side.strip_prefix(MCPKIT)).is_some_and(|version| !version.contains(' '))
+    };
     let (mut started, mut parted) = (false, false);
     for line in text.lines() {
+        if left(line) {
+            return true;
+        }
         if line.starts_with(START) {
             (started, parted) = (true, false);
         } else if started && line == MIDDLE {
@@ -317,7 +328,17 @@ mod tests {
     fn markers_are_seen_and_ordinary_lines_are_not() {
         let conflict = "a\n<<<<<<< yours\nu\n||||||| mcpkit 0.3.0\nb\n=======\nt\n>>>>>>> mcpkit 0.4.0\nc\n";
         assert!(has_markers(conflict));
-        for text in ["", "Title\n=======\n", "<<<<<<< a\n", "=======\n>>>>>>> b\n", ">>>>>>> quoted\n<<<<<<< x\n"] {
+        for line in ["<<<<<<< yours", "||||||| mcpkit 0.3.0", ">>>>>>> mcpkit 0.4.0"] {
+            assert!(has_markers(&format!("a\n{line}\nb\n")), "{line} was left behind");
+        }
+        for text in [
+            "",
+            "Title\n=======\n",
+            "<<<<<<< a\n",
+            "=======\n>>>>>>> b\n",
+            ">>>>>>> quoted\n<<<<<<< x\n",
+            ">>>>>>> mcpkit is quoted\n",
+        ] {
             assert!(!has_markers(text), "{text:?}");
         }
     }

@@ -89,6 +89,9 @@ pub struct Change {
     pub crlf: bool,
 }
 
+/// Why a path behind a symbolic link is blocked. Said of one path or of several.
+pub const LINKED: &str = "cannot be written: a symbolic link is on the way, and mcpkit does not write through it";
+
 /// Everything that happens, by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
