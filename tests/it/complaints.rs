@@ -1,4 +1,4 @@
-//! What people complain of in other generators, row by row of the survey (`reference/scaffolding-and-style.md` A2), and what
+//! What people complain of in other generators, row by row of a survey of their issues, and what
 //! mcpkit does instead. Each test goes through the public behaviour, also where another one proves the same in detail.
 
 use std::collections::BTreeMap;
