@@ -157,11 +157,38 @@ impl Answers {
     /// The same with one more integration. `None` if it is there already, just so.
     pub fn with_integration(&self, integration: Integration) -> Result<Option<Self>, Failure> {
         if let Some(other) = self.integrations.iter().find(|other| other.instance == integration.instance) {
-            return if *other == integration { Ok(None) } else { Err(taken(other, &integration)) };
+            return if *other == integration { Ok(None) } else { Err(self.taken(other, &integration)) };
         }
         let integrations = [&self.integrations[..], &[integration]].concat();
         let deploy: Vec<String> = self.deploy.iter().map(|target| (*target).to_owned()).collect();
         Self::of(self.name.clone(), self.transport.as_str(), integrations, &deploy, self.keep.clone()).map(Some)
+    }
+
+    /// `name`, or the first after it that no integration has.
+    pub fn free_name(&self, name: &str) -> String {
+        let all = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name}_{n}")));
+        let taken = |name: &String| self.integrations.iter().any(|other| other.instance.as_str() == name);
+        all.take(100).find(|name| !taken(name)).unwrap_or_default()
+    }
+
+    /// Why `wanted` cannot have its name.
+    fn taken(&self, other: &Integration, wanted: &Integration) -> Failure {
+        let name = &wanted.instance;
+        let is = match &other.origin {
+            Origin::Provider(id) => format!("the provider `{id}`"),
+            Origin::Custom { shape, .. } => format!("an API of your own with the shape `{shape}`"),
+        };
+        let hint = match (&wanted.origin, &other.origin) {
+            (Origin::Custom { shape, .. }, Origin::Custom { shape: same, .. }) if shape == same => {
+                format!("its settings are in `src/integrations/{name}/provider.rs`, which is yours: change them there")
+            }
+            (Origin::Provider(id), _) => {
+                let free = self.free_name(&id.replace('-', "_"));
+                format!("give this one a name of its own: `mcpkit add-integration {id} --name {free}`")
+            }
+            (Origin::Custom { .. }, _) => "choose another name for the API".to_owned(),
+        };
+        Failure::new(format!("there is an integration `{name}` already, and it is {is}"), hint)
     }
 
     /// The same with these targets as well.
@@ -325,25 +352,6 @@ fn check_setting(setting: &Setting, value: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(format!("`{}` does not fit: {}", setting.key, setting.summary), format!("give {wanted}")))
-}
-
-/// Why `wanted` cannot have its name.
-fn taken(other: &Integration, wanted: &Integration) -> Failure {
-    let name = &wanted.instance;
-    let is = match &other.origin {
-        Origin::Provider(id) => format!("the provider `{id}`"),
-        Origin::Custom { shape, .. } => format!("an API of your own with the shape `{shape}`"),
-    };
-    let hint = match (&wanted.origin, &other.origin) {
-        (Origin::Custom { shape, .. }, Origin::Custom { shape: same, .. }) if shape == same => {
-            format!("its settings are in `src/integrations/{name}/provider.rs`, which is yours: change them there")
-        }
-        (Origin::Provider(id), _) => {
-            format!("give this one a name of its own: `--name {}_2`", id.replace('-', "_"))
-        }
-        (Origin::Custom { .. }, _) => "choose another name for the API".to_owned(),
-    };
-    Failure::new(format!("there is an integration `{name}` already, and it is {is}"), hint)
 }
 
 fn parse_instance(text: &str) -> Result<InstanceName, Failure> {

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 
 use crate::exit::{Cancelled, Failure};
 use crate::interrupt::{self, Writing};
-use crate::plan::{Action, Change, Plan};
+use crate::plan::{Action, Change, LINKED, Plan};
 use crate::{lock, manifest};
 
 /// Builds a new folder at `root` from `plan`. `finish` runs on it before it is moved into place, for the repository.
@@ -102,15 +102,21 @@ pub fn check(plan: &Plan) -> Result<()> {
         format!("{} {reason}", paths.join(", "))
     });
     let message = told.collect::<Vec<_>>().join("; ");
-    bail!(Failure::new(message, "move away what stands there and run it again"))
+    let hint = match reasons.as_slice() {
+        [(LINKED, _)] => "replace the link by what it points to, and run it again",
+        _ => "move away what stands there and run it again",
+    };
+    bail!(Failure::new(message, hint))
 }
 
-/// Where a path comes in the order of writing: files, what mcpkit recorded of them, the manifest.
+/// Where a path comes in the order of writing: files, what mcpkit recorded of them, the manifest. What goes, goes after what
+/// comes: a file that moves is never in neither place.
 fn turn(change: &Change) -> u8 {
     match change.path.as_str() {
-        manifest::PATH => 3,
-        lock::PATH => 2,
-        _ if lock::is_bookkeeping(&change.path) => 1,
+        manifest::PATH => 4,
+        lock::PATH => 3,
+        _ if lock::is_bookkeeping(&change.path) => 2,
+        _ if change.action == Action::Remove => 1,
         _ => 0,
     }
 }
@@ -139,7 +145,8 @@ fn staged(
         let mut file = NamedTempFile::with_prefix_in(".mcpkit-", folder).with_context(failed)?;
         file.write_all(bytes(change).as_bytes()).with_context(failed)?;
         before(Step::Mode).with_context(failed)?;
-        let kept = fs::metadata(&path).ok().map(|metadata| metadata.permissions());
+        let lies = plan.moved.get(&change.path).unwrap_or(&change.path).under(root);
+        let kept = fs::metadata(lies).ok().map(|metadata| metadata.permissions());
         match kept {
             Some(permissions) => fs::set_permissions(file.path(), permissions).with_context(failed)?,
             None => set_mode(file.path(), file_mode(undo.mode(root)?, change.executable)).with_context(failed)?,

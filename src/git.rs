@@ -25,25 +25,54 @@ pub fn is_inside(folder: &Path) -> bool {
     folder.ancestors().any(|path| path.join(".git").exists())
 }
 
-/// The paths under `root`, relative to it, that git has no committed copy of as they are now. `None` where there is no git or
-/// no repository, so that nobody can tell.
-pub fn uncommitted(root: &Path) -> Option<BTreeSet<String>> {
-    if !is_inside(root) {
-        return None;
+/// What git has no committed copy of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uncommitted {
+    /// These paths.
+    Paths(BTreeSet<String>),
+    /// Everything: there is no repository.
+    NoRepository,
+    /// There is a repository, and git cannot say. This is why.
+    Unknown(String),
+}
+
+impl Uncommitted {
+    /// Whether an uncommitted change of `path` could get lost. Without a repository nobody expects git to have a copy.
+    pub fn may_hold(&self, path: &str) -> bool {
+        match self {
+            Self::Paths(paths) => paths.contains(path),
+            Self::NoRepository => false,
+            Self::Unknown(_) => true,
+        }
     }
+}
+
+/// The paths under `root`, relative to it, that git has no committed copy of as they are now.
+pub fn uncommitted(root: &Path) -> Uncommitted {
+    if !is_inside(root) {
+        return Uncommitted::NoRepository;
+    }
+    paths(root).map_or_else(Uncommitted::Unknown, Uncommitted::Paths)
+}
+
+fn paths(root: &Path) -> Result<BTreeSet<String>, String> {
     let prefix = read(root, &["rev-parse", "--show-prefix"])?;
     let prefix = prefix.trim_end_matches('\n');
     // Paths in this format are those of the repository, whatever the user has set.
     let flags = ["--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--", "."];
     let status = read(root, &[&["--no-optional-locks", "status"], &flags[..]].concat())?;
     let path = |row: &str| Some(row.get(3..)?.strip_prefix(prefix)?.to_owned());
-    Some(status.split('\0').filter_map(path).collect())
+    Ok(status.split('\0').filter_map(path).collect())
 }
 
-/// What git prints, or `None` if it fails.
-fn read(folder: &Path, args: &[&str]) -> Option<String> {
-    let output = command(folder, args).stderr(Stdio::null()).stdout(Stdio::piped()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+/// What git prints, or the first line of what it complains of.
+fn read(folder: &Path, args: &[&str]) -> Result<String, String> {
+    let output = command(folder, args).stdout(Stdio::piped()).output().map_err(|error| format!("git: {error}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(complaint.lines().next().unwrap_or("it said nothing").to_owned()),
+    }
 }
 
 /// Makes a repository in `folder` and commits `paths` in it. A failure leaves no repository.

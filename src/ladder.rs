@@ -7,11 +7,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::answers::{Answers, Integration, Origin, Raw, unknown_setting};
-use crate::catalog;
 use crate::cli::{AddDeploy, AddIntegration, New};
 use crate::exit::Failure;
 use crate::name::{InstanceName, nearest};
 use crate::prompt::Prompter;
+use crate::{catalog, manifest};
 
 const KEYS: &[&str] = &["api", "auth", "deploy", "integrations", "set", "transport"];
 const CUSTOM: &str = "an API of my own";
@@ -69,15 +69,16 @@ pub fn integration(
         let integration = match same_name {
             // Chosen from the list although it is there: another one of its kind is wanted.
             Some(other) if prompter.can_ask() && named.is_none() && (asked || other.origin != usual.origin) => {
-                let free = free_name(&usual, recorded);
+                let free = recorded.free_name(usual.instance.as_str());
                 let question = format!("there is a `{}` already; what is this one called?", usual.instance);
                 let name = prompter.input(&question, &free, &|text| fits(text, recorded))?;
                 Integration::of_provider(id, Some(&name))?
             }
             _ => usual,
         };
-        if let Some(key) = set.keys().next() {
-            bail!(unknown_setting(key, std::slice::from_ref(&integration)));
+        if !set.is_empty() {
+            let hint = "`--set` is for an API of your own: `mcpkit add-integration NAME --auth SHAPE --set KEY=VALUE`";
+            bail!(Failure::new(format!("the provider `{id}` has nothing to set"), hint));
         }
         return Ok(integration);
     }
@@ -119,8 +120,22 @@ pub fn integration(
 
 /// The targets that `add` asks for.
 pub fn targets(add: &AddDeploy, prompter: &mut dyn Prompter, recorded: &Answers) -> Result<Vec<String>> {
+    if !recorded.http() {
+        let hint = format!(
+            "let it speak HTTP too: set `transport = \"both\"` in {}, run `mcpkit update`, and then this again",
+            manifest::PATH
+        );
+        let message = "a server that speaks only stdio cannot be deployed: nothing could reach it there";
+        bail!(Failure::new(message, hint));
+    }
     if !add.targets.is_empty() {
-        return Ok(add.targets.clone());
+        let mut targets: Vec<String> = Vec::new();
+        for target in &add.targets {
+            if !targets.contains(target) {
+                targets.push(target.clone());
+            }
+        }
+        return Ok(targets);
     }
     if !prompter.can_ask() {
         let hint = format!("for example `mcpkit add-deploy {}`; see `mcpkit list targets`", catalog::TARGETS[0].id);
@@ -147,18 +162,18 @@ fn ask_what(prompter: &mut dyn Prompter) -> Result<String> {
 }
 
 fn no_provider(id: &str) -> Failure {
-    let own = "for an API of your own say how it authenticates: `--auth SHAPE`, see `mcpkit list shapes`";
-    let hint = match nearest(id, catalog::ids(catalog::PROVIDERS)) {
-        Some(near) => format!("did you mean `{near}`? {own}"),
-        None => own.to_owned(),
+    let known = match nearest(id, catalog::ids(catalog::PROVIDERS)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "see `mcpkit list providers`;".to_owned(),
     };
+    let name = match InstanceName::parse(id) {
+        Ok(_) => id.to_owned(),
+        Err(error) => error.suggestion().unwrap_or("NAME").to_owned(),
+    };
+    let hint = format!(
+        "{known} for an API of your own: `mcpkit add-integration {name} --auth SHAPE`, see `mcpkit list shapes`"
+    );
     Failure::new(format!("there is no provider `{id}`"), hint)
-}
-
-/// The first free name after the provider's own.
-fn free_name(integration: &Integration, recorded: &Answers) -> String {
-    let names: Vec<String> = (2..).take(100).map(|n| format!("{}_{n}", integration.instance)).collect();
-    names.into_iter().find(|name| fits(name, recorded).is_ok()).unwrap_or_default()
 }
 
 fn fits(text: &str, recorded: &Answers) -> Result<(), String> {

@@ -2,13 +2,17 @@
 //! by every command that changes a project. With `cargo_toml` and the filters of `render` the only place that knows
 //! toml_edit.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result, bail};
 use semver::Version;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use crate::answers::{Answers, Integration, Origin};
 use crate::cargo_toml::{self, Edited};
+use crate::catalog;
 use crate::exit::Failure;
+use crate::globs::Globs;
 use crate::migrate::Migration;
 use crate::name::nearest;
 
@@ -74,7 +78,10 @@ pub fn write(answers: &Answers, version: &Version) -> String {
 /// Reads the manifest `text`, with `migrations` for what had other names when it was written. `newest` is the version that
 /// reads it: what a later one wrote is not touched.
 pub fn read(text: &str, newest: &Version, migrations: &[Migration]) -> Result<Manifest> {
-    let mut document: DocumentMut = text.parse().with_context(|| format!("failed to read `{PATH}` as TOML"))?;
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let message = format!("failed to read `{PATH}` as TOML: {}", error.to_string().trim_end());
+        Failure::new(message, format!("mend it there, or restore it: `git checkout -- {PATH}`"))
+    })?;
     let later = |what: &str| {
         let message = format!("`{PATH}` was written by a newer mcpkit: {what}");
         Failure::new(message, "install that one: `cargo install mcpkit-cli --locked`")
@@ -84,15 +91,18 @@ pub fn read(text: &str, newest: &Version, migrations: &[Migration]) -> Result<Ma
         Some(schema) if schema > SCHEMA => {
             bail!(later(&format!("its schema is {schema}, this one knows {SCHEMA}")));
         }
-        _ => return Err(unfit("schema", &format!("it is {SCHEMA}"))),
+        _ => return Err(missing("schema", &format!("it is {SCHEMA}"))),
     }
     let version = text_at(document.as_table(), "version").and_then(|text| Version::parse(text).ok());
     let Some(version) = version else {
-        return Err(unfit("version", "it is the version of mcpkit that wrote the project, such as \"0.1.0\""));
+        return Err(missing("version", "it is the version of mcpkit that wrote the project, such as \"0.1.0\""));
     };
     if version > *newest {
         let message = format!("`{PATH}` was written by mcpkit {version}, which is newer than this one, {newest}");
-        bail!(Failure::new(message, format!("cargo install mcpkit-cli --locked --version {version}")));
+        bail!(Failure::new(
+            message,
+            format!("install that one: `cargo install mcpkit-cli --locked --version {version}`")
+        ));
     }
     for migration in crate::migrate::between(migrations, &version, newest) {
         migration.answers.iter().for_each(|(old, new)| rename(document.as_table_mut(), old, new));
@@ -130,15 +140,19 @@ pub fn parses(text: &str) -> Result<()> {
 fn answers(document: &DocumentMut) -> Result<Answers> {
     let empty = Table::new();
     let root = document.as_table();
+    known("", root, &["schema", "version", "answers", "integrations", "deploy", "files"])?;
     let asked = match root.get("answers") {
         Some(item) => item.as_table_like().ok_or_else(|| unfit("answers", "it is a table"))?,
         None => &empty,
     };
     known("answers", asked, &["name", "transport"])?;
     let Some(name) = text_at(asked, "name") else {
-        return Err(unfit("answers.name", "it is the name of the project, such as \"acme-ads\""));
+        return Err(missing("answers.name", "it is the name of the project, such as \"acme-ads\""));
     };
-    let transport = text_at(asked, "transport").unwrap_or_default();
+    let Some(transport) = text_at(asked, "transport") else {
+        let known: Vec<&str> = catalog::ids(catalog::TRANSPORTS).collect();
+        return Err(missing("answers.transport", &format!("it is one of: {}", known.join(", "))));
+    };
 
     let mut integrations = Vec::new();
     match root.get("integrations") {
@@ -150,11 +164,29 @@ fn answers(document: &DocumentMut) -> Result<Answers> {
             }
         }
     }
+    if integrations.is_empty() {
+        return Err(unfit("integrations", "a server without any has no tools; each is an `[[integrations]]`"));
+    }
+    let names: BTreeSet<&str> = integrations.iter().map(|one| one.instance.as_str()).collect();
+    if names.len() < integrations.len() {
+        return Err(unfit("integrations", "two have the same `instance`; give each a name of its own"));
+    }
     let mut deploy = Vec::new();
     if let Some(item) = root.get("deploy") {
         let table =
             item.as_table_like().ok_or_else(|| unfit("deploy", "each target is a table: `[deploy.compose]`"))?;
-        deploy.extend(table.iter().map(|(target, _)| target.to_owned()));
+        for (target, item) in table.iter() {
+            let wanted = || unfit(&format!("deploy.{target}"), "it is a table without keys: there is nothing to set");
+            if !item.as_table_like().ok_or_else(wanted)?.is_empty() {
+                return Err(wanted());
+            }
+            deploy.push(target.to_owned());
+        }
+        if transport == "stdio" && !deploy.is_empty() {
+            let wanted = "a server that speaks only stdio cannot be deployed: set `answers.transport` to \"both\", or take \
+                          `deploy` out";
+            return Err(unfit("deploy", wanted));
+        }
     }
     let mut keep = Vec::new();
     if let Some(item) = root.get("files") {
@@ -167,6 +199,7 @@ fn answers(document: &DocumentMut) -> Result<Answers> {
             }
         }
     }
+    Globs::parse(&keep).map_err(|failure| failure.in_file(PATH))?;
     let recorded = Answers::recorded(name, transport, integrations, &deploy, keep);
     Ok(recorded.map_err(|failure| failure.in_file(PATH))?)
 }
@@ -203,35 +236,48 @@ fn known(place: &str, table: &dyn TableLike, keys: &[&str]) -> Result<()> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there are: {}", keys.join(", ")),
         };
-        bail!(Failure::new(format!("`{PATH}` has an unknown key `{place}.{key}`"), hint));
+        let dot = if place.is_empty() { "" } else { "." };
+        bail!(Failure::new(format!("`{PATH}` has an unknown key `{place}{dot}{key}`"), hint));
     }
     Ok(())
 }
 
-fn unfit(key: &str, wanted: &str) -> anyhow::Error {
-    Failure::new(
-        format!("`{key}` in `{PATH}` does not fit"),
-        format!("{wanted}; or restore it: `git checkout -- {PATH}`"),
-    )
-    .into()
+fn missing(key: &str, wanted: &str) -> anyhow::Error {
+    refused(&format!("`{key}` in `{PATH}` is missing or does not fit"), wanted)
 }
 
-/// Gives the key `old` the name `new`, in its table and with its value and comments. Both are dotted.
+fn unfit(key: &str, wanted: &str) -> anyhow::Error {
+    refused(&format!("`{key}` in `{PATH}` does not fit"), wanted)
+}
+
+fn refused(message: &str, wanted: &str) -> anyhow::Error {
+    Failure::new(message, format!("{wanted}; or restore it: `git checkout -- {PATH}`")).into()
+}
+
+/// Gives the key `old` the name `new`, in its table or in every row of it, with its value, comments and place. Both are
+/// dotted. A key that has the new name already is left alone.
 fn rename(table: &mut dyn TableLike, old: &str, new: &str) {
-    match (old.split_once('.'), new.split_once('.')) {
-        (Some((head, old)), Some((_, new))) => {
-            if let Some(inner) = table.get_mut(head).and_then(Item::as_table_like_mut) {
-                rename(inner, old, new);
-            }
+    if let (Some((head, old)), Some((_, new))) = (old.split_once('.'), new.split_once('.')) {
+        match table.get_mut(head) {
+            Some(Item::ArrayOfTables(rows)) => rows.iter_mut().for_each(|row| rename(row, old, new)),
+            Some(item) => item.as_table_like_mut().into_iter().for_each(|inner| rename(inner, old, new)),
+            None => {}
         }
-        _ => {
-            let decor = table.key(old).map(|key| key.leaf_decor().clone());
-            if let Some(item) = table.remove(old) {
-                table.insert(new, item);
-                if let (Some(decor), Some(mut key)) = (decor, table.key_mut(new)) {
-                    *key.leaf_decor_mut() = decor;
-                }
-            }
+        return;
+    }
+    if table.contains_key(new) {
+        return;
+    }
+    // A new key goes to the end; taking out and putting back those behind the old one keeps the order.
+    let keys: Vec<String> = table.iter().map(|(key, _)| key.to_owned()).skip_while(|key| key != old).collect();
+    for key in keys {
+        let decor = table.key(&key).map(|key| key.leaf_decor().clone());
+        let name = if key == old { new } else { &key };
+        if let Some(item) = table.remove(&key) {
+            table.insert(name, item);
+        }
+        if let (Some(decor), Some(mut key)) = (decor, table.key_mut(name)) {
+            *key.leaf_decor_mut() = decor;
         }
     }
 }

@@ -24,6 +24,9 @@ use crate::migrate::Migration;
 use crate::tree::{Class, Entry, RelPath, Tree};
 use crate::{cargo_lock, cargo_toml, lock, manifest};
 
+/// Why a file stands in the way.
+const NOT_OURS: &str = "exists already and was not written by mcpkit";
+
 /// What happens to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +89,9 @@ pub struct Change {
     pub crlf: bool,
 }
 
+/// Why a path behind a symbolic link is blocked. Said of one path or of several.
+pub const LINKED: &str = "cannot be written: a symbolic link is on the way, and mcpkit does not write through it";
+
 /// Everything that happens, by path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -95,6 +101,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Why a path is blocked.
     pub blocked: BTreeMap<RelPath, &'static str>,
+    /// Where a file lay before it was moved, by where it lies then.
+    pub moved: BTreeMap<RelPath, RelPath>,
     /// Files that could not be merged for want of a base: they stay, and their owner must look.
     pub undecided: Vec<RelPath>,
 }
@@ -124,6 +132,8 @@ pub struct User {
     pub crlf_usual: bool,
     /// Where a file lies, if migrations have moved it since.
     pub moved_from: BTreeMap<RelPath, RelPath>,
+    /// Where it lies as well, and what it holds there, if it is in its new place already.
+    pub left_behind: BTreeMap<RelPath, (RelPath, Entry)>,
 }
 
 /// What was generated before.
@@ -163,6 +173,14 @@ pub fn plan(base: &Base, user: &User, target: &Tree, choices: &Choices) -> Resul
             Some((Action::Blocked, wanted.text.clone()))
         } else if lock::is_bookkeeping(path) {
             Some((if sides.user.is_some() { Action::Change } else { Action::Create }, wanted.text.clone()))
+        } else if let Some((old, entry)) = user.left_behind.get(path) {
+            let moved = Sides { user: Some(entry), ..sides };
+            match take_away(old, &moved, sides.user, choices)? {
+                Some(change) => plan.changes.push(change),
+                None => drop(plan.blocked.insert(path.clone(), NOT_OURS)),
+            }
+            let action = if plan.blocked.contains_key(path) { Action::Blocked } else { Action::Unchanged };
+            Some((action, wanted.text.clone())).filter(|_| action == Action::Blocked)
         } else {
             decide(&sides, base.lost.contains(path), choices, &mut plan)?
         };
@@ -206,6 +224,7 @@ pub fn plan(base: &Base, user: &User, target: &Tree, choices: &Choices) -> Resul
 }
 
 /// The three sides of one file.
+#[derive(Clone, Copy)]
 struct Sides<'a> {
     path: &'a RelPath,
     base: Option<&'a Entry>,
@@ -256,7 +275,7 @@ fn decide(sides: &Sides<'_>, lost: bool, choices: &Choices, plan: &mut Plan) -> 
             stays(now)
         }
         (None, Some(_)) => {
-            plan.blocked.insert(path.clone(), "exists already and was not written by mcpkit");
+            plan.blocked.insert(path.clone(), NOT_OURS);
             Ok(Some((Action::Blocked, new.clone())))
         }
     }
@@ -274,12 +293,31 @@ fn keyed(
     Ok(Some((action, edited.text)))
 }
 
+/// A run that was killed may have made a file in its new place and left the old one. If the new one is what the move makes
+/// of it, the old one goes; else it is the owner's.
+fn take_away(old: &RelPath, moved: &Sides<'_>, now: Option<&Entry>, choices: &Choices) -> Result<Option<Change>> {
+    let made = decide(moved, false, choices, &mut Plan::default())?.map(|(_, text)| text);
+    if made.as_ref() != now.map(|entry| &entry.text) {
+        return Ok(None);
+    }
+    Ok(Some(Change {
+        path: old.clone(),
+        action: Action::Remove,
+        class: moved.target.class,
+        executable: moved.target.executable,
+        before: moved.user.map(|entry| entry.text.clone()),
+        after: None,
+        crlf: false,
+    }))
+}
+
 /// A file that a migration has moved is created in its new place and removed from its old one.
 fn move_files(plan: &mut Plan, user: &User) {
     let mut left = Vec::new();
     for change in &mut plan.changes {
         let Some(old) = user.moved_from.get(&change.path) else { continue };
         let before = change.before.take();
+        plan.moved.insert(change.path.clone(), old.clone());
         left.push(Change {
             path: old.clone(),
             action: Action::Remove,

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::exit::Failure;
+use crate::globs::Globs;
 use crate::manifest::{self, Manifest};
 use crate::migrate::{self, Migration};
-use crate::plan::{Base, User};
+use crate::plan::{Base, LINKED, User};
 use crate::templates::Templates;
 use crate::tree::{Class, Entry, RelPath, Tree};
 use crate::{lock, render, tree};
@@ -31,13 +32,15 @@ pub struct Project {
 impl Project {
     /// Finds the project that `folder` lies in.
     pub fn find(folder: &Path, templates: &Templates) -> Result<Self> {
-        let start = std::path::absolute(folder)?;
-        if !start.is_dir() {
+        if !folder.is_dir() {
             bail!(Failure::new(
                 format!("there is no folder `{}`", folder.display()),
                 "give one that exists: `-C FOLDER`"
             ));
         }
+        // Taken as text, `acme/..` would lie in `acme`.
+        let climbs = folder.components().any(|part| part == Component::ParentDir);
+        let start = if climbs { folder.canonicalize()? } else { std::path::absolute(folder)? };
         let Some(root) = start.ancestors().find(|path| path.join(manifest::PATH).exists()) else {
             let message = format!("neither `{}` nor a folder above it has an `{}`", start.display(), manifest::PATH);
             let hint = "go to a project that mcpkit made, with `-C FOLDER`, or make one: `mcpkit new NAME`";
@@ -145,15 +148,18 @@ impl Project {
         for path in paths {
             let mut found = read(&self.root, path)?;
             if let Some(old) = moved.get(path) {
-                let before = read(&self.root, old)?;
-                match (&found, &before) {
-                    (_, Found::Nothing) => {}
-                    (Found::Nothing, _) => {
-                        found = before;
-                        user.moved_from.insert(path.clone(), old.clone());
+                match (&found, read(&self.root, old)?) {
+                    (Found::Nothing, there) => {
+                        if matches!(there, Found::Text(..)) {
+                            user.moved_from.insert(path.clone(), old.clone());
+                        }
+                        found = there;
                     }
-                    // The owner has a file of their own in the new place.
-                    _ => found = Found::Opaque("exists already and was not written by mcpkit"),
+                    (Found::Text(..), Found::Text(text, _)) => {
+                        let entry = Entry { class: Class::Seeded, executable: false, text };
+                        user.left_behind.insert(path.clone(), (old.clone(), entry));
+                    }
+                    _ => {}
                 }
             }
             match found {
@@ -186,9 +192,11 @@ impl Project {
     }
 }
 
-/// Refuses files that hold conflict markers nobody has resolved yet. What `base` holds was generated so.
-pub fn refuse_markers(base: &Base, user: &User) -> Result<()> {
-    let unresolved_paths: Vec<String> = with_markers(base, user).iter().map(ToString::to_string).collect();
+/// Refuses files that hold conflict markers nobody has resolved yet, other than those that are `replaced`. What `base` holds
+/// was generated so.
+pub fn refuse_markers(base: &Base, user: &User, replaced: &Globs) -> Result<()> {
+    let marked = with_markers(base, user).into_iter().filter(|path| !replaced.matches(path));
+    let unresolved_paths: Vec<String> = marked.map(|path| path.to_string()).collect();
     if unresolved_paths.is_empty() { Ok(()) } else { Err(unresolved(&unresolved_paths).into()) }
 }
 
@@ -210,8 +218,12 @@ fn unresolved(paths: &[String]) -> Failure {
     let names: Vec<String> = paths.iter().map(|path| format!("`{path}`")).collect();
     let verb = if names.len() == 1 { "has" } else { "have" };
     let message = format!("{} {verb} conflict markers that are not resolved", names.join(", "));
-    Failure::new(message, "choose between the versions at each `<<<<<<<`, take the markers out, and run it again")
+    Failure::new(message, format!("{RESOLVE}, and run it again"))
 }
+
+/// What to do with conflict markers.
+pub const RESOLVE: &str =
+    "between each `<<<<<<<` and `>>>>>>>` leave the lines that shall stay, take the lines with markers out";
 
 /// What lies at a path.
 enum Found {
@@ -226,14 +238,17 @@ fn read(root: &Path, path: &RelPath) -> Result<Found> {
     let place = path.under(root);
     // A link on the way could lead anywhere; what is behind it is not this project's.
     if place.ancestors().take_while(|part| *part != root).any(Path::is_symlink) {
-        return Ok(Found::Opaque("is a symbolic link or lies behind one, and mcpkit does not write through it"));
+        return Ok(Found::Opaque(LINKED));
     }
     match fs::read(&place) {
         Ok(bytes) => Ok(match text_of(&bytes) {
             Some((text, crlf)) => Found::Text(text, crlf),
             None => Found::Opaque("is not UTF-8 text"),
         }),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Found::Nothing),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Ok(Found::Opaque("cannot be written: on the way a file stands in the place of a folder"))
+        }
         Err(error) if error.kind() == ErrorKind::IsADirectory => Ok(Found::Opaque("is a folder")),
         Err(error) => Err(error).with_context(|| format!("failed to read `{path}`")),
     }
@@ -253,7 +268,10 @@ fn bookkeeping(root: &Path) -> Result<Tree> {
     while let Some(folder) = folders.pop() {
         let entries = match fs::read_dir(root.join(&folder)) {
             Ok(entries) => entries,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                bail!(Failure::new(format!("`{folder}` is not a folder"), "move it away and run it again"));
+            }
             Err(error) => return Err(error).with_context(|| format!("failed to read `{folder}`")),
         };
         for entry in entries {

@@ -145,17 +145,23 @@ impl Ui {
         self.note(&format!("{GOOD}{line}{GOOD:#}"));
     }
 
-    /// Shows a plan: a line a file with `-v` or `--dry-run`, unified diffs with `--diff`.
+    /// Shows a plan: with `--dry-run` a line for each file that is written, with `-v` for every file, with `--diff` unified
+    /// diffs.
     pub fn plan(&self, plan: &Plan, dry_run: bool) -> Result<()> {
         if !self.json && (self.verbose || dry_run) && !self.diff {
-            for change in shown(plan) {
+            for change in shown(plan).filter(|change| self.verbose || change.action != Action::Unchanged) {
                 let line = format!("  {} {:9} {}", change.action.glyph(), change.action.as_str(), change.path);
                 self.note(&line);
             }
         }
         if self.diff && !self.json {
             for change in shown(plan).filter(|change| change.before != change.after) {
-                self.data(&unified(change.path.as_str(), change.before.as_deref(), change.after.as_deref()))?;
+                // With the line ends that are on disk, so that the patch fits.
+                let side = |text: &Option<String>| {
+                    text.as_ref().map(|text| if change.crlf { text.replace('\n', "\r\n") } else { text.clone() })
+                };
+                let (before, after) = (side(&change.before), side(&change.after));
+                self.data(&unified(change.path.as_str(), before.as_deref(), after.as_deref()))?;
             }
         }
         Ok(())

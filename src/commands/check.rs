@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::exit::Exit;
 use crate::globs::Globs;
 use crate::plan::Action;
-use crate::project::{Project, with_markers};
+use crate::project::{Project, RESOLVE, with_markers};
 use crate::templates::Templates;
 use crate::tree::Class;
 use crate::ui::{self, Line, Report, Ui, Versions, quote};
@@ -22,7 +22,7 @@ pub(super) fn run(project: Project, ui: &Ui, templates: &Templates) -> Result<Ex
     let user = project.user(&base, &target)?;
     let keep = Globs::parse(&project.manifest.answers.keep)?;
 
-    let (mut restore, mut pending) = (Vec::new(), false);
+    let (mut restore, mut stuck, mut pending) = (Vec::new(), Vec::new(), false);
     let mut report = Report {
         schema: 1,
         command: "check",
@@ -46,6 +46,9 @@ pub(super) fn run(project: Project, ui: &Ui, templates: &Templates) -> Result<Ex
         let opaque = user.opaque.get(path);
         let action = if now.is_none() && opaque.is_none() { Action::Remove } else { Action::Change };
         report.changes.push(Line { path: path.to_string(), action, class: entry.class.as_str() });
+        if opaque.is_some() {
+            stuck.push(format!("`{path}`"));
+        }
         if base.files.text(path) == Some(entry.text.as_str()) {
             restore.push(path.to_string());
         } else {
@@ -80,16 +83,23 @@ pub(super) fn run(project: Project, ui: &Ui, templates: &Templates) -> Result<Ex
 
     let mut hints = Vec::new();
     if !report.conflicts.is_empty() {
-        hints.push("choose between the versions at each `<<<<<<<` and take the markers out".to_owned());
+        hints.push(RESOLVE.to_owned());
     }
     if pending {
-        hints.push("`mcpkit update` brings them up to date".to_owned());
+        hints.push("`mcpkit update` brings the project up to date".to_owned());
+    }
+    if !stuck.is_empty() {
+        hints.push(format!(
+            "mcpkit cannot write in the place of {}: move away what stands there first",
+            stuck.join(", ")
+        ));
     }
     if !restore.is_empty() {
+        let (them, those) = if restore.len() == 1 { ("it", "it was") } else { ("them", "they were") };
         let theirs: String = restore.iter().map(|path| format!(" --theirs {}", quote(path))).collect();
         let paths: String = restore.iter().map(|path| format!(" {}", quote(path))).collect();
-        hints.push(format!("`mcpkit update{theirs}` puts them back as they were generated"));
-        hints.push(format!("`mcpkit keep{paths}` makes them yours"));
+        hints.push(format!("`mcpkit update{theirs}` puts {them} back as {those} generated"));
+        hints.push(format!("`mcpkit keep{paths}` makes {them} yours"));
     }
     report.next.clone_from(&hints);
     let clean = report.changes.is_empty() && report.conflicts.is_empty();
@@ -103,17 +113,21 @@ pub(super) fn run(project: Project, ui: &Ui, templates: &Templates) -> Result<Ex
         ui.done(&format!("managed files are as mcpkit {version} generated them"));
         return Ok(exit);
     }
+    let mut told = Vec::new();
     if !report.conflicts.is_empty() {
-        ui.warn(&format!("conflict markers are left in: {}", report.conflicts.join(", ")), &[]);
+        told.push(format!("conflict markers are left in: {}", report.conflicts.join(", ")));
     }
     if !report.changes.is_empty() {
-        let paths: Vec<&str> = report.changes.iter().map(|line| line.path.as_str()).collect();
+        let all = report.changes.iter().map(|line| line.path.as_str());
+        let (record, mut paths): (Vec<&str>, Vec<&str>) = all.partition(|path| path.starts_with(".mcpkit/"));
+        let whole = format!("{} files of mcpkit's record in .mcpkit/", record.len());
+        paths.extend(if record.len() > 1 { vec![whole.as_str()] } else { record });
         let shown = match paths.as_slice() {
             few if few.len() <= 10 => few.join(", "),
             many => format!("{} and {} more", many[..10].join(", "), many.len() - 10),
         };
-        ui.warn(&format!("not as mcpkit {version} generates it: {shown}"), &[]);
+        told.push(format!("not as mcpkit {version} generates it: {shown}"));
     }
-    ui.warn("", &hints);
+    ui.warn(&told.join("\n"), &hints);
     Ok(exit)
 }

@@ -9,14 +9,15 @@ use similar::{ChangeTag, TextDiff};
 use crate::answers::Answers;
 use crate::cli::Global;
 use crate::exit::{Exit, Failure};
+use crate::git::{self, Uncommitted};
 use crate::globs::Globs;
-use crate::merge::Labels;
+use crate::merge::{Labels, MCPKIT};
 use crate::plan::{Action, Base, Choices, Plan, User, plan};
 use crate::project::{self, Project};
 use crate::templates::Templates;
 use crate::tree::{RelPath, Tree};
-use crate::ui::{self, Report, Ui, Versions};
-use crate::{apply, git, interrupt, lock, render, validate};
+use crate::ui::{self, Line, Report, Ui, Versions};
+use crate::{apply, interrupt, lock, manifest, render, validate};
 
 /// The managed file that names the integrations.
 pub(super) const REGISTRY: &str = "src/integrations/mod.rs";
@@ -64,16 +65,16 @@ pub(super) fn carry_out(
     let target = lock::with_bookkeeping(&rendered, &templates.version)?;
     let base = project.base(templates)?;
     let user = project.user(&base, &target)?;
-    project::refuse_markers(&base, &user)?;
     let choices = Choices {
         ours: globs(wanted.ours, &base, &target)?,
         theirs: globs(wanted.theirs, &base, &target)?,
         labels: Labels {
-            base: format!("mcpkit {}", project.manifest.version),
-            target: format!("mcpkit {}", templates.version),
+            base: format!("{MCPKIT}{}", project.manifest.version),
+            target: format!("{MCPKIT}{}", templates.version),
         },
         migrations: project.migrations.clone(),
     };
+    project::refuse_markers(&base, &user, &choices.theirs)?;
     let mut plan = plan(&base, &user, &target, &choices)?;
     if wanted.print_registry {
         print_registry(&mut plan, &base, &user, &target)?;
@@ -83,14 +84,24 @@ pub(super) fn carry_out(
     validate::validate_plan(&plan)?;
     let mut notes = plan.notes.clone();
     let writes = plan.effective().next().is_some();
-    if !global.dry_run && writes {
-        match git::uncommitted(&project.root) {
-            Some(uncommitted) if !wanted.allow_dirty => {
-                refuse_uncommitted(&plan, &base, &user, &uncommitted)?;
+    if writes {
+        let uncommitted = git::uncommitted(&project.root);
+        let refused = match wanted.allow_dirty {
+            true => Ok(()),
+            false => refuse_uncommitted(&plan, &base, &user, &uncommitted),
+        };
+        match refused {
+            // The plan can be looked at all the same.
+            Err(refused) if global.dry_run => {
+                notes.push(format!("without `--allow-dirty` it would be refused now: {refused}"))
             }
-            Some(_) => {}
-            None => notes.push("there is no git repository here that could take this back".to_owned()),
+            refused => refused?,
         }
+        if uncommitted == Uncommitted::NoRepository {
+            notes.push("the project is in no git repository, so git cannot undo this".to_owned());
+        }
+    }
+    if writes && !global.dry_run {
         interrupt::install();
         apply::apply(&project.root, &plan, |_| Ok(()))?;
     }
@@ -115,7 +126,8 @@ fn tell(
     let undecided: Vec<String> = plan.undecided.iter().map(ToString::to_string).collect();
     let unsettled = [&conflicts[..], &undecided[..]].concat();
     let writes = plan.effective().next().is_some();
-    let next = match (unsettled.is_empty(), writes && !global.dry_run) {
+    let changes: Vec<Line> = ui::lines(plan).into_iter().filter(|line| line.action != Action::Unchanged).collect();
+    let next = match (unsettled.is_empty(), !changes.is_empty() && !global.dry_run) {
         (true, true) => wanted.next.clone(),
         _ => Vec::new(),
     };
@@ -124,7 +136,7 @@ fn tell(
         command: wanted.command,
         root: project.root.display().to_string(),
         version: Versions { from: Some(project.manifest.version.to_string()), to: templates.version.to_string() },
-        changes: ui::lines(plan).into_iter().filter(|line| line.action != Action::Unchanged).collect(),
+        changes,
         conflicts: unsettled.clone(),
         notes,
         next,
@@ -144,17 +156,17 @@ fn tell(
         ];
         let counts: Vec<String> =
             counts.into_iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        let would = if global.dry_run { "nothing is written; would do: " } else { "" };
-        let counts = if counts.is_empty() { "its own record only".to_owned() } else { counts.join(", ") };
+        let would = if global.dry_run { "dry run, nothing was written; without it: " } else { "" };
+        let counts =
+            if counts.is_empty() { "only mcpkit's record in `.mcpkit/`".to_owned() } else { counts.join(", ") };
         ui.done(&format!("{would}{}: {counts}", wanted.done));
     } else {
         ui.done(&wanted.nothing);
     }
     report.notes.iter().for_each(|note| ui.note(&format!("note: {note}")));
     if !conflicts.is_empty() {
-        let hint =
-            "choose between the versions at each `<<<<<<<` and take the markers out; `mcpkit check` finds what is left";
-        ui.warn(&format!("\nto be resolved: {}", conflicts.join(", ")), &[hint.to_owned()]);
+        let hint = format!("{}; `mcpkit check` finds what is left", project::RESOLVE);
+        ui.warn(&format!("\nto be resolved: {}", conflicts.join(", ")), &[hint]);
     }
     if !undecided.is_empty() {
         let hint = format!(
@@ -194,7 +206,21 @@ fn print_registry(plan: &mut Plan, base: &Base, user: &User, target: &Tree) -> R
         Some(place) => plan.changes[place].action == Action::Conflict,
         None => user.files.get(&path).is_none(),
     };
-    if !stuck || old.text == new.text {
+    if old.text == new.text {
+        // Asked for again, although it was added before: the lines that were printed then may have been forgotten.
+        if let Some(now) = user.files.text(&path)
+            && plan.effective().next().is_none()
+        {
+            let has = |line: &str| now.lines().any(|other| other.trim() == line.trim());
+            let missing: String =
+                new.text.lines().filter(|line| !has(line)).map(|line| format!("\n    {}", line.trim())).collect();
+            if !missing.is_empty() {
+                plan.notes.push(format!("`{path}` lacks lines; if they are nowhere else, add them:{missing}"));
+            }
+        }
+        return Ok(());
+    }
+    if !stuck {
         return Ok(());
     }
     if let Some(place) = place {
@@ -206,19 +232,16 @@ fn print_registry(plan: &mut Plan, base: &Base, user: &User, target: &Tree) -> R
         .filter(|change| change.tag() == ChangeTag::Insert)
         .map(|change| format!("\n    {}", change.value().trim()))
         .collect();
-    let what = if place.is_some() { "was changed in the same place" } else { "is not there" };
     plan.notes.retain(|note| !note.starts_with(&format!("`{path}` ")));
-    plan.notes.push(format!("`{path}` {what}; where your integrations are registered, add:{lines}"));
+    plan.notes.push(match place {
+        Some(_) => format!("`{path}` stays as you changed it; add to it yourself:{lines}"),
+        None => format!("`{path}` is not there; where you register integrations now, add yourself:{lines}"),
+    });
     Ok(())
 }
 
 /// Refuses to write over what git has no copy of. What is still as mcpkit itself wrote it can be made again and is no reason.
-fn refuse_uncommitted(
-    plan: &Plan,
-    base: &Base,
-    user: &User,
-    uncommitted: &std::collections::BTreeSet<String>,
-) -> Result<()> {
+fn refuse_uncommitted(plan: &Plan, base: &Base, user: &User, uncommitted: &Uncommitted) -> Result<()> {
     let on_disk = |path: &RelPath| user.moved_from.get(path).unwrap_or(path).to_string();
     let pristine: BTreeMap<String, bool> = plan
         .effective()
@@ -228,14 +251,27 @@ fn refuse_uncommitted(
             (on_disk(&change.path), recorded == change.before.as_ref())
         })
         .collect();
+    // One key more in the manifest, and nothing else: there is no line of the owner's that this could cost.
+    if pristine.keys().all(|path| path == manifest::PATH) {
+        return Ok(());
+    }
     let touched: Vec<String> = pristine
         .into_iter()
-        .filter(|(path, pristine)| !pristine && uncommitted.contains(path))
+        .filter(|(path, pristine)| !pristine && uncommitted.may_hold(path))
         .map(|(path, _)| format!("`{path}`"))
         .collect();
     if touched.is_empty() {
         return Ok(());
     }
-    let message = format!("there are uncommitted changes in what would be written: {}", touched.join(", "));
-    bail!(Failure::new(message, "commit or stash them, or go on with `--allow-dirty`"))
+    let touched = touched.join(", ");
+    bail!(match uncommitted {
+        Uncommitted::Unknown(error) => Failure::new(
+            format!("failed to ask git whether changes are uncommitted in what would be written, {touched}: {error}"),
+            "make `git status` work here, or go on with `--allow-dirty`"
+        ),
+        _ => Failure::new(
+            format!("there are uncommitted changes in what would be written: {touched}"),
+            "commit or stash them, or go on with `--allow-dirty`"
+        ),
+    })
 }

@@ -28,21 +28,25 @@ pub(super) fn run(
         let one = Globs::parse(std::slice::from_ref(path))?;
         if !rendered.iter().any(|(path, entry)| entry.class == Class::Managed && one.matches(path)) {
             let message = format!("`{path}` is yours already: `check` does not look at it");
-            bail!(Failure::new(message, "keep managed files: those under `kit/`, and `src/integrations/mod.rs`"));
+            bail!(Failure::new(
+                message,
+                "`keep` is for managed files: those under `kit/`, and `src/integrations/mod.rs`"
+            ));
         }
     }
     answers.keep.extend(paths.iter().map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned()));
     answers.keep.sort_unstable();
     answers.keep.dedup();
     let names = paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+    let is = if paths.len() == 1 { "is" } else { "are" };
     let wanted = Wanted {
         command: "keep",
         answers: &answers,
         ours: &[],
         theirs: &[],
         allow_dirty,
-        done: format!("{names} is yours now, see `[files] keep` in mcpkit.toml"),
-        nothing: format!("nothing to do: {names} is yours already"),
+        done: format!("{names} {is} yours now, see `[files] keep` in mcpkit.toml"),
+        nothing: format!("nothing to do: {names} {is} yours already"),
         next: Vec::new(),
         print_registry: false,
     };

@@ -4,13 +4,20 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod cargo_toml;
 mod cli;
+mod complaints;
 mod disk;
 mod doctor;
+mod faults;
 mod golden;
 mod grow;
+mod grown;
+mod merge_git;
 mod names;
 mod plan_apply;
+mod previews;
 mod prompter;
 mod prompts_pty;
 mod rendered;
