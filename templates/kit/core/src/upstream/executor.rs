@@ -168,8 +168,7 @@ impl Executor {
                 Readiness::Ready => {}
                 Readiness::Due => {
                     // It is good for this call. Whoever comes after its end finds a new one.
-                    let cooling = held.row.retry_at_ms.is_some_and(|at| at > self.clock.wall_ms());
-                    if !cooling {
+                    if !cooling(held.row.retry_at_ms, self.clock.wall_ms()) {
                         drop(self.refresher.begin(ctx, integration, &held.row.account, Cause::Clock));
                     }
                 }
@@ -497,6 +496,11 @@ impl Executor {
     }
 }
 
+/// Whether a renewal that failed is not to be tried again yet.
+fn cooling(retry_at_ms: Option<i64>, now_ms: i64) -> bool {
+    retry_at_ms.is_some_and(|at| at > now_ms)
+}
+
 fn account_flag(account: &str) -> String {
     if account == "default" { String::new() } else { format!(" --account {account}") }
 }
@@ -516,4 +520,17 @@ fn verdict(outcome: Outcome) -> (Verdict, ThrottleScope) {
 pub fn host_label(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cooling;
+
+    #[test]
+    fn a_failed_renewal_is_tried_again_from_the_moment_that_was_set() {
+        assert!(!cooling(None, 5));
+        assert!(cooling(Some(6), 5));
+        assert!(!cooling(Some(5), 5));
+        assert!(!cooling(Some(4), 5));
+    }
 }

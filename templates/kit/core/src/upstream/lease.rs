@@ -60,14 +60,12 @@ impl Leases {
     ) -> Result<Option<Lease>, SqlError> {
         let now = clock.wall_ms();
         if let Some(holder) = &row.lease_owner {
-            let long_past = row.lease_until_ms.is_some_and(|until| until + LONG_PAST_MS < now);
-            if !long_past && !self.over(ctx, row, holder, clock.monotonic_us()) {
+            if !long_past(row.lease_until_ms, now) && !self.over(ctx, row, holder, clock.monotonic_us()) {
                 return Ok(None);
             }
         }
         let taken_us = clock.monotonic_us();
-        let until = now + i64::try_from(self.length.as_millis()).unwrap_or_default();
-        if !store.take_lease(ctx, row, &owner, until).await? {
+        if !store.take_lease(ctx, row, &owner, end(now, self.length)).await? {
             return Ok(None);
         }
         self.forget(ctx, row);
@@ -90,10 +88,37 @@ impl Leases {
     }
 }
 
+/// Whether a lease ended so long ago that no clock is that wrong.
+fn long_past(until_ms: Option<i64>, now_ms: i64) -> bool {
+    until_ms.is_some_and(|until| until + LONG_PAST_MS < now_ms)
+}
+
+/// When a lease of `length` that begins now is over, as other processes read it.
+fn end(now_ms: i64, length: Duration) -> i64 {
+    now_ms + i64::try_from(length.as_millis()).unwrap_or_default()
+}
+
 fn key(ctx: &TenantCtx, row: &ConnectionRow) -> LeaseKey {
     (ctx.tenant().clone(), row.integration.clone(), row.account.clone())
 }
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_is_long_past_a_day_after_its_end_and_no_earlier() {
+        assert!(!long_past(None, i64::MAX));
+        assert!(!long_past(Some(0), 86_400_000));
+        assert!(long_past(Some(0), 86_400_001));
+    }
+
+    #[test]
+    fn a_lease_ends_its_length_from_now() {
+        assert_eq!(end(1_000, Duration::from_secs(30)), 31_000);
+    }
 }
