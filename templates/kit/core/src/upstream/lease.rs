@@ -59,10 +59,11 @@ impl Leases {
         owner: String,
     ) -> Result<Option<Lease>, SqlError> {
         let now = clock.wall_ms();
-        if let Some(holder) = &row.lease_owner {
-            if !long_past(row.lease_until_ms, now) && !self.over(ctx, row, holder, clock.monotonic_us()) {
-                return Ok(None);
-            }
+        if let Some(holder) = &row.lease_owner
+            && !long_past(row.lease_until_ms, now)
+            && !self.over(ctx, row, holder, clock.monotonic_us())
+        {
+            return Ok(None);
         }
         let taken_us = clock.monotonic_us();
         if !store.take_lease(ctx, row, &owner, end(now, self.length)).await? {
