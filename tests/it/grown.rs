@@ -182,7 +182,21 @@ impl Grown {
             }
         }
         text.push_str(&format!("--- exit {}\n", output.status.code().unwrap()));
-        text.replace(self.parent().to_str().unwrap(), "<FOLDER>").replace(env!("CARGO_PKG_VERSION"), "<VERSION>")
+        let text =
+            text.replace(self.parent().to_str().unwrap(), "<FOLDER>").replace(env!("CARGO_PKG_VERSION"), "<VERSION>");
+        text.lines().map(|line| format!("{}\n", uncounted(line))).collect()
+    }
+}
+
+/// A line without what changes whenever the kit does: how many files there are, and where in one of them a line is.
+fn uncounted(line: &str) -> String {
+    const RECORD: &str = " files of mcpkit's record";
+    match line.split_once(RECORD) {
+        Some((head, rest)) => {
+            format!("{}<COUNT>{RECORD}{rest}", head.trim_end_matches(|digit: char| digit.is_ascii_digit()))
+        }
+        None if line.starts_with("@@ -") => "@@".to_owned(),
+        None => line.to_owned(),
     }
 }
 
