@@ -79,18 +79,21 @@ fn a_project_with_every_provider_is_also_what_a_small_one_grows_into() {
 }
 
 /// Updates the frozen project with its owner's changes to `newer`, resolves the conflicts and runs its tests.
-fn survives_an_update(name: &'static str, newer: impl Fn(&Path) -> Templates) {
-    let fresh = tempfile::tempdir().unwrap();
+fn survives_an_update(name: &'static str, newer: impl Fn(&Path) -> Templates, choices: &[&str]) {
+    // On the disk where it will stay: its repository is moved there.
+    let place = support::cache().join("frozen");
+    std::fs::create_dir_all(&place).unwrap();
+    let fresh = tempfile::tempdir_in(&place).unwrap();
     let root = frozen::unpack(fresh.path());
     frozen::owner_edits(&root);
     let newer = newer(&root);
-    let (exit, printed) = grow::run(&newer, &root, &["update"]);
+    let (exit, printed) = grow::run(&newer, &root, &[&["update"], choices].concat());
     assert!(matches!(exit, Exit::Done | Exit::Conflicts), "{}", printed.stderr);
     for path in frozen::git(&root, &["diff", "--name-only", "--diff-filter=M"]).lines() {
         let text = std::fs::read_to_string(root.join(path)).unwrap();
         std::fs::write(root.join(path), frozen::take_yours(&text)).unwrap();
     }
-    let folder = support::cache().join("frozen").join(name);
+    let folder = place.join(name);
     support::replace(&root, &folder);
     let project = Project { name: "acme-ads", folder };
     must(&mut project.cargo(&["test", "--workspace", "--quiet"]));
@@ -98,12 +101,13 @@ fn survives_an_update(name: &'static str, newer: impl Fn(&Path) -> Templates) {
 
 #[test]
 fn an_updated_project_builds_and_passes_its_tests_once_its_conflicts_are_resolved() {
-    survives_an_update("newer", frozen::newer_templates);
+    survives_an_update("newer", frozen::newer_templates, &[]);
 }
 
 #[test]
 fn a_project_of_the_first_version_becomes_one_of_today() {
-    survives_an_update("today", |_| Templates::embedded());
+    // The kit has gone on where the owner patched it, and the patch is given up.
+    survives_an_update("today", |_| Templates::embedded(), &["--theirs", "kit/core/src/limit/mod.rs"]);
 }
 
 /// The configuration is looked at by the server itself, whose words and remedy are passed on.
