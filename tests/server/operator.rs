@@ -32,10 +32,14 @@ fn tenants_are_added_listed_suspended_resumed_and_deleted() {
     live.run(&["tenant", "add", "beta-2"]).ok();
     said(&live.run(&["tenant", "suspend", "acme"]), "suspended tenant `acme`; every replica follows within 15 s\n");
     let table = live.run(&["tenant", "list"]).ok();
-    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
+    let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(5).collect()).collect();
     assert_eq!(
         rows,
-        [["TENANT", "STATE", "CONNECTIONS", "KEYS"], ["acme", "suspended", "0", "0"], ["beta-2", "active", "0", "0"],]
+        [
+            ["TENANT", "STATE", "PLAN", "CONNECTIONS", "KEYS"],
+            ["acme", "suspended", "-", "0", "0"],
+            ["beta-2", "active", "-", "0", "0"],
+        ]
     );
     said(&live.run(&["tenant", "resume", "acme"]), "resumed tenant `acme`; every replica follows within 15 s\n");
     let listed: Value = serde_json::from_str(&live.run(&["tenant", "list", "--json"]).ok()).unwrap();
@@ -417,7 +421,7 @@ fn a_store_that_may_not_be_migrated_by_the_server_is_by_command() {
     let ended = finish(command, b"");
     assert_eq!(ended.code, REFUSED);
     assert!(
-        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 3 migration(s)\n"),
+        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 4 migration(s)\n"),
         "{}",
         ended.err
     );
