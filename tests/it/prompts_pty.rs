@@ -70,6 +70,13 @@ fn end(mut session: PtySession) -> (String, i32) {
     }
 }
 
+/// The rest of the output of a run that succeeds.
+fn done(session: PtySession) -> String {
+    let (rest, code) = end(session);
+    assert_eq!(code, 0, "{rest}");
+    rest
+}
+
 #[test]
 fn an_api_of_ones_own_is_asked_for_until_its_name_fits() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,8 +108,7 @@ fn an_api_of_ones_own_is_asked_for_until_its_name_fits() {
     session.exp_string("compose").unwrap();
     press(&mut session, " \r");
 
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     let flags = ["--api", "shop", "--auth", "api-key", "--transport", "http", "--deploy", "compose"];
     assert!(rest.contains(&format!("mcpkit new acme {} --no-git --yes", flags.join(" "))), "{rest}");
     for (path, entry) in rendered::whole("acme", &flags).iter() {
@@ -126,8 +132,7 @@ fn enter_takes_the_default_of_every_question() {
         session.exp_string(last).unwrap();
         press(&mut session, "\r");
     }
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     assert!(rest.contains("mcpkit new acme --integration notion --transport both --no-git --yes"), "{rest}");
 }
 
@@ -184,8 +189,7 @@ fn an_integration_is_chosen_from_the_list() {
     session.exp_string("an API of my own").unwrap();
     let slack = mcpkit::catalog::ids(mcpkit::catalog::PROVIDERS).position(|id| id == "slack").unwrap();
     press(&mut session, &format!("{}\r", DOWN.repeat(slack)));
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     assert!(rest.contains("added `slack`: 6 created, 2 changed"), "{rest}");
     let other = Grown::new(&[]);
     other.must(&["add-integration", "slack"]);
@@ -208,8 +212,7 @@ fn a_second_one_of_a_kind_is_asked_for_a_name_until_it_fits() {
     session.exp_string("try `my-wiki`").unwrap();
     press(&mut session, &"\u{7f}".repeat("My Wiki".len()));
     press(&mut session, "wiki\r");
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     assert!(rest.contains("added `wiki`"), "{rest}");
     assert!(grown.path("src/integrations/wiki/mod.rs").is_file());
 }
@@ -229,8 +232,7 @@ fn an_api_of_ones_own_is_added_after_its_name_and_its_shape() {
     session.exp_string("how does it authenticate?").unwrap();
     session.exp_string("restli").unwrap();
     press(&mut session, "\r");
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    done(session);
     let other = Grown::new(&[]);
     other.must(&["add-integration", "shop", "--auth", "api-key"]);
     assert_eq!(grown.disk(), other.disk());
@@ -243,8 +245,7 @@ fn a_target_is_chosen_from_the_list_and_then_there_is_nothing_to_ask() {
     session.exp_string("where will it run?").unwrap();
     session.exp_string("Docker Compose").unwrap();
     press(&mut session, " \r");
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     assert!(rest.contains("added `compose`"), "{rest}");
     assert!(grown.path("deploy/compose/compose.yaml").is_file());
 }
@@ -256,8 +257,7 @@ fn no_target_is_a_choice_too() {
     let mut session = add(&grown, &["add-deploy"]);
     session.exp_string("Docker Compose").unwrap();
     press(&mut session, "\r");
-    let (rest, code) = end(session);
-    assert_eq!(code, 0, "{rest}");
+    let rest = done(session);
     assert!(rest.contains("nothing to do: no target was chosen"), "{rest}");
     assert_eq!(grown.disk(), before);
 }

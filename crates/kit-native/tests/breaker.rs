@@ -1,7 +1,6 @@
 //! The breaker and the retry where they stand: in the one executor, between a tool and an upstream that is scripted and
 //! counts what arrives. Virtual time: it moves on when everything waits.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
