@@ -339,7 +339,11 @@ impl Live {
         let folder = self.folder.path().join("data");
         let mut bytes = Vec::new();
         for entry in std::fs::read_dir(folder).unwrap() {
-            bytes.extend(std::fs::read(entry.unwrap().path()).unwrap());
+            let entry = entry.unwrap();
+            // The socket of a server that runs is no store.
+            if entry.file_type().unwrap().is_file() {
+                bytes.extend(std::fs::read(entry.path()).unwrap());
+            }
         }
         bytes
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{Spy, app};
 use kit::limit::outage::{Outage, Outages};
 use kit_native::kek_file::{self, Kind, write_private};
-use kit_native::settings::{Database, KekSource, Problem, Settings};
+use kit_native::settings::{AdminListen, Database, KekSource, Problem, Settings};
 use kit_native::testing::TempFolder;
 use kit_native::{host, kek_ring};
 
@@ -562,7 +562,8 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 5] = [
+const READERS: [&str; 6] = [
+    include_str!("../../../templates/kit/native/src/settings/admin.rs"),
     include_str!("../../../templates/kit/native/src/settings/breaker.rs"),
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
     include_str!("../../../templates/kit/native/src/settings/limits.rs"),
@@ -603,8 +604,8 @@ fn chosen(section: &str) -> bool {
 }
 
 /// Knobs whose line is an example: unset, there is none.
-const EXAMPLES: [&str; 5] =
-    ["limits.redis_url", "server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
+const EXAMPLES: [&str; 6] =
+    ["admin.token", "limits.redis_url", "server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
 
 #[test]
 fn the_generated_file_as_it_is_changes_nothing() {
@@ -674,4 +675,42 @@ fn a_tool_that_costs_more_than_a_bucket_holds_is_refused() {
     let problems = server("[plans.starter]\nper_minute = 60\nburst = 4\n[limits.costs]\np_report = 5\n").unwrap_err();
     assert_eq!(problems[0].path, "limits.costs.p_report");
     assert_eq!(problems[0].what, "costs 5, and a bucket holds 4 at the most: it could never be called");
+}
+
+// Where the operator is answered.
+
+#[test]
+fn the_operator_is_answered_on_a_socket_unless_said_otherwise() {
+    let listen = |text: &str| server(&format!("[admin]\nlisten = \"{text}\"\n")).unwrap().admin;
+    assert!(matches!(environment(&[]).unwrap().admin, AdminListen::Unix { chosen: false, .. }));
+    assert_eq!(environment(&[]).unwrap().admin.to_string(), "unix:data/admin.sock");
+    assert!(matches!(listen("unix:/run/acme/admin.sock"), AdminListen::Unix { chosen: true, .. }));
+    assert_eq!(listen("unix:/run/acme/admin.sock").to_string(), "unix:/run/acme/admin.sock");
+    assert!(matches!(listen("none"), AdminListen::None));
+    let token = [("MCP__ADMIN__LISTEN", "127.0.0.1:9090"), ("MCP__ADMIN__TOKEN", "0123456789abcdef0123456789abcdef")];
+    let tcp = environment(&token).unwrap().admin;
+    assert!(matches!(tcp, AdminListen::Tcp { .. }));
+    assert_eq!((tcp.to_string().as_str(), format!("{tcp:?}").contains("0123")), ("127.0.0.1:9090", false));
+}
+
+#[test]
+fn the_operator_is_answered_nowhere_that_others_reach() {
+    let wrong = |text: &str| only(server(&format!("[admin]\nlisten = \"{text}\"\n")));
+    assert_eq!(wrong("unix:"), "admin.listen: names no file");
+    assert_eq!(wrong("localhost"), "admin.listen: does not fit");
+    assert_eq!(wrong(""), "admin.listen: does not fit");
+    assert_eq!(
+        wrong(&format!("unix:/{}", "a".repeat(107))),
+        "admin.listen: is longer than the path of a socket may be"
+    );
+    let off = "admin.listen: is not on loopback: whoever reaches it can stop the server";
+    for address in ["0.0.0.0:9090", "[::]:9090", "192.0.2.7:9090"] {
+        assert_eq!(wrong(address), off);
+    }
+    assert_eq!(
+        wrong("127.0.0.1:9090"),
+        "admin.token: missing, while the operator is answered on an address that all of this machine can reach"
+    );
+    let short = environment(&[("MCP__ADMIN__LISTEN", "127.0.0.1:9090"), ("MCP__ADMIN__TOKEN", "short")]);
+    assert_eq!(only(short), "admin.token: is shorter than 32 characters");
 }

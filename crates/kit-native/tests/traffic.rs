@@ -194,7 +194,7 @@ async fn a_months_units_hold_over_days_and_over_a_restart() {
     kit.clock.advance_ms(11_000);
     let refused = call(&kit, &a, "p_fine").await.unwrap_err();
     assert_eq!((&refused["period"], &refused["limit"]), (&json!("month"), &json!(2)));
-    let standing = kit.kit.traffic.standing(&a).await.unwrap();
+    let standing = kit.kit.traffic.standing(&a, &[]).await.unwrap();
     assert_eq!((standing.today, standing.this_month, standing.in_flight), (1, 2, 0));
 }
 
@@ -220,4 +220,40 @@ async fn a_tenant_is_on_the_plan_it_was_put_on() {
     let error = operator.tenant_plan("a", Some("scale")).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no plan `scale`");
     assert_eq!(error.hint(), Some("there are: growth; they are under `[plans]` in config/server.toml"));
+}
+
+#[tokio::test]
+async fn the_operator_sees_what_is_used_and_looking_costs_nothing() {
+    let rate = Some(Rate::per_minute(60, 10));
+    let big = Plan { rate, tool_rate: Some(Rate::per_minute(30, 3)), daily: Some(100), ..plan("growth") };
+    let mut rules = only(plan(""));
+    rules.plans.by_name.insert("growth".into(), Arc::new(big));
+    let kit = kit(rules).await;
+    let a = kit.bare_tenant("a").await;
+    kit.kit.operator.tenant_plan("a", Some("growth")).await.unwrap();
+    kit.clock.advance_ms(16_000);
+    let key = kit.kit.operator.key_create("a", "test", None).await.unwrap().key;
+    let on_plan = kit.kit.authenticator.api_key(key.expose_str().unwrap()).await.unwrap();
+    assert_eq!((a.plan(), on_plan.plan()), (None, Some("growth")));
+    call(&kit, &on_plan, "p_fine").await.unwrap();
+    call(&kit, &on_plan, "p_fine").await.unwrap();
+    for _ in 0..3 {
+        let standing = serde_json::to_value(kit.kit.operator.limits_show("a").await.unwrap()).unwrap();
+        assert_eq!(
+            standing,
+            json!({
+                "plan": {
+                    "name": "growth", "rate": {"interval_us": 1_000_000, "burst": 10},
+                    "tool_rate": {"interval_us": 2_000_000, "burst": 3}, "concurrency": null, "daily": 100, "monthly": null,
+                },
+                "in_flight": 0, "today": 2, "this_month": 2,
+                "buckets": [
+                    {"tool": null, "rate": {"interval_us": 1_000_000, "burst": 10}, "left": 8},
+                    {"tool": "p_fine", "rate": {"interval_us": 2_000_000, "burst": 3}, "left": 1},
+                ],
+            })
+        );
+    }
+    let unknown = kit.kit.operator.limits_show("nobody").await.unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no tenant `nobody`");
 }

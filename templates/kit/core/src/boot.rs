@@ -246,6 +246,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         executor: executor.clone(),
         authenticator: authenticator.clone(),
         traffic: traffic.clone(),
+        breakers: breakers.clone(),
         registry: registry.clone(),
         clock: ports.clock.clone(),
         rng: ports.rng.clone(),

@@ -5,18 +5,22 @@
 mod app;
 mod connection;
 mod export;
+mod live;
 mod vault;
 
 pub(crate) use connection::site;
 pub use connection::{NewConnection, SecretForm};
 pub use export::TenantExport;
+pub use live::{BreakerList, OpenBreaker};
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::breaker::Breakers;
 use crate::inbound::{ApiKey, Authenticator, Environment, TenantCtx};
+use crate::limit::plan::Plans;
 use crate::limit::traffic::Traffic;
 use crate::ports::{Clock, Rng, RngError, SqlError};
 use crate::registry::{Mounted, Registry};
@@ -136,6 +140,7 @@ pub struct Operator {
     pub(crate) executor: Arc<Executor>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) traffic: Arc<Traffic>,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -180,10 +185,10 @@ impl Operator {
         Err(OperatorError::refused(format!("there is no plan `{plan}`"), hint))
     }
 
-    /// Plans that tenants are on and the configuration does not have.
-    pub async fn lost_plans(&self) -> Result<Vec<String>, OperatorError> {
-        let known = self.traffic.plans();
-        Ok(self.store.plans_in_use().await?.into_iter().filter(|plan| !known.contains(plan)).collect())
+    /// Plans that tenants are on and `plans` does not have.
+    pub async fn lost_plans(&self, plans: &Plans) -> Result<Vec<String>, OperatorError> {
+        let in_use = self.store.plans_in_use().await?;
+        Ok(in_use.into_iter().filter(|plan| !plans.by_name.contains_key(plan)).collect())
     }
 
     /// All tenants.
@@ -311,9 +316,11 @@ impl Operator {
     /// The operator acting on a tenant that exists.
     pub(crate) async fn act_for(&self, tenant: &str) -> Result<TenantCtx, OperatorError> {
         let tenant = self.parse_tenant(tenant)?;
-        match self.store.tenant_state(&tenant).await? {
-            Some(TenantState::Active | TenantState::Suspended) => Ok(TenantCtx::for_operator(tenant)),
-            Some(TenantState::Deleted) | None => Err(OperatorError::refused(
+        match self.store.tenant(&tenant).await? {
+            Some((TenantState::Active | TenantState::Suspended, plan)) => {
+                Ok(TenantCtx::for_operator(tenant).on_plan(plan))
+            }
+            Some((TenantState::Deleted, _)) | None => Err(OperatorError::refused(
                 format!("there is no tenant `{tenant}`"),
                 format!("add it with `{} tenant add {tenant}`", self.server),
             )),

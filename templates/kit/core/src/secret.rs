@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// Key material or a token. `expose` is the one way in; search for it to find every place that touches a secret.
@@ -23,6 +24,11 @@ impl Secret {
     /// The bytes as text, if they are UTF-8.
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Whether the bytes are these. How long it takes tells only how many there are.
+    pub fn equals(&self, other: &[u8]) -> bool {
+        self.0.as_slice().ct_eq(other).into()
     }
 }
 
@@ -45,5 +51,14 @@ mod tests {
     #[test]
     fn a_secret_prints_nothing_of_itself() {
         assert_eq!(format!("{:?}", Secret::from("ntn_abc")), "Secret(…)");
+    }
+
+    #[test]
+    fn a_secret_equals_itself_and_nothing_else() {
+        let secret = Secret::from("ntn_abc");
+        assert!(secret.equals(b"ntn_abc"));
+        for other in ["", "ntn_ab", "ntn_abd", "ntn_abcd"] {
+            assert!(!secret.equals(other.as_bytes()), "{other}");
+        }
     }
 }

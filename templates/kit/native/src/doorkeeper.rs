@@ -3,6 +3,7 @@
 //! enough for a client vendor's servers, through which many tenants call; a wrong key costs more, so that keys cannot be guessed.
 
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,22 +20,31 @@ const WRONG_KEY: u32 = 20;
 /// Counts requests by address.
 pub(crate) struct Doorkeeper {
     limits: MemoryLimits,
-    rules: PerAddress,
+    rules: RwLock<Arc<PerAddress>>,
 }
 
 impl Doorkeeper {
     pub(crate) fn new(rules: &PerAddress) -> Self {
-        Self { limits: MemoryLimits::default(), rules: rules.clone() }
+        Self { limits: MemoryLimits::default(), rules: RwLock::new(Arc::new(rules.clone())) }
+    }
+
+    /// Replaces the rules.
+    pub(crate) fn set_rules(&self, rules: PerAddress) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    fn rules(&self) -> Arc<PerAddress> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The bucket of whoever sends this.
     pub(crate) fn caller(&self, peer: IpAddr, headers: &HeaderMap) -> String {
-        client_ip::bucket(client_ip::client(peer.to_canonical(), headers, &self.rules.trusted))
+        client_ip::bucket(client_ip::client(peer.to_canonical(), headers, &self.rules().trusted))
     }
 
     /// The answer to a request that is not let in.
     pub(crate) fn refuse(&self, caller: &str, now_us: i64) -> Option<Response> {
-        let rate = self.rules.rate?;
+        let rate = self.rules().rate?;
         let wait_us = match self.limits.decide(&[Charge { key: caller, rate, cost: 1 }], now_us) {
             Decision::Admitted { .. } => return None,
             Decision::Denied { retry_after_us, .. } => retry_after_us,
@@ -60,7 +70,7 @@ impl Doorkeeper {
 
     /// Charges a wrong key.
     pub(crate) fn turned_away(&self, caller: &str, now_us: i64) {
-        if let Some(rate) = self.rules.rate {
+        if let Some(rate) = self.rules().rate {
             let cost = (WRONG_KEY - 1).min(rate.burst);
             let _ = self.limits.decide(&[Charge { key: caller, rate, cost }], now_us);
         }

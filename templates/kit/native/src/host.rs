@@ -18,7 +18,7 @@ use crate::log::LogTelemetry;
 use crate::send::NetworkSend;
 #[cfg(feature = "redis")]
 use crate::settings::LimitSettings;
-use crate::settings::{Database, Settings};
+use crate::settings::{Database, Problem, Problems, Settings};
 use crate::sqlite::Sqlite;
 use crate::{kek_file, kek_ring};
 
@@ -136,4 +136,17 @@ fn redis(
     let LimitSettings { redis, replicas, outages } = &settings.limits;
     let Some(target) = redis else { return Ok(None) };
     RedisLimits::new(target, app.name(), *replicas, outages.clone(), Bounds::default(), clock.clone()).map(Some)
+}
+
+/// Whether every plan that tenants are on is described.
+pub(crate) async fn check_plans(kit: &Kit, settings: &Settings) -> anyhow::Result<()> {
+    let lost = kit.operator.lost_plans(&settings.rules.plans).await.context("failed to read the tenants' plans")?;
+    let server = kit.registry.name;
+    let problem = |plan: String| Problem {
+        path: format!("plans.{plan}"),
+        source: "tenants".into(),
+        what: "tenants are on this plan, and it is not described".into(),
+        remedy: format!("describe it under `[plans.{plan}]`, or see who is on it with `{server} tenant list`"),
+    };
+    if lost.is_empty() { Ok(()) } else { Err(Problems(lost.into_iter().map(problem).collect()).into()) }
 }

@@ -50,7 +50,7 @@ struct Edge {
     kit: Arc<Kit>,
     mcp: StreamableHttpService<McpServer, NeverSessionManager>,
     draining: Arc<AtomicBool>,
-    doorkeeper: Doorkeeper,
+    doorkeeper: Arc<Doorkeeper>,
 }
 
 /// Everything behind the listener. The endpoint of the protocol is taken before the router, whose generality costs
@@ -103,7 +103,7 @@ impl Http {
             .with_cancellation_token(protocol.child_token());
         let mcp =
             StreamableHttpService::new(move || Ok(server.clone()), Arc::new(NeverSessionManager::default()), config);
-        let doorkeeper = Doorkeeper::new(&settings.per_address);
+        let doorkeeper = Arc::new(Doorkeeper::new(&settings.per_address));
         let edge = Arc::new(Edge { kit, mcp, draining: draining.clone(), doorkeeper });
         let rest = Router::new()
             .route("/health/live", get(|| async { "live\n" }))
@@ -117,6 +117,16 @@ impl Http {
         };
         let front = Front { edge, rest, peer: Ipv4Addr::UNSPECIFIED.into() };
         Self { front, draining, protocol, grace: settings.grace, drain: settings.drain }
+    }
+
+    /// Whether it is about to end.
+    pub(crate) fn draining(&self) -> Arc<AtomicBool> {
+        self.draining.clone()
+    }
+
+    /// Who counts requests by address.
+    pub(crate) fn doorkeeper(&self) -> Arc<Doorkeeper> {
+        self.front.edge.doorkeeper.clone()
     }
 
     /// Serves until `stop` completes, then drains: not ready → still accepting for the grace period → no new

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "http")]
 mod accept;
+#[cfg(feature = "http")]
+mod admin;
 pub mod cli;
 pub mod client_config;
 #[cfg(feature = "http")]

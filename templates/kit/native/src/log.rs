@@ -2,11 +2,14 @@
 //! Logs: to standard error, JSON for machines or plain lines in `dev`. The protocol library logs whole requests, so it
 //! is held at warnings whatever the level.
 
+use std::sync::OnceLock;
+
 use kit::observe::{Alarm, AlarmEvent, CallEvent};
 use kit::ports::Telemetry;
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +20,26 @@ pub enum Format {
     Plain,
 }
 
+/// The level that is in force, once logging has started.
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
+
+/// The protocol library is held at warnings.
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new().with_default(level).with_target("rmcp", LevelFilter::WARN.min(level))
+}
+
+/// Changes the level.
+pub fn set_level(level: LevelFilter) {
+    if let Some(filter) = FILTER.get() {
+        // It fails only when the subscriber is gone, and then there is nobody to tell.
+        let _ = filter.reload(targets(level));
+    }
+}
+
 /// Starts logging. `panics_in_full` prints a panic's message, which can hold a tool's input: for `dev` only.
 pub fn start(level: LevelFilter, format: Format, panics_in_full: bool) {
-    let targets = Targets::new().with_default(level).with_target("rmcp", LevelFilter::WARN.min(level));
+    let (targets, handle) = reload::Layer::new(targets(level));
+    let _ = FILTER.set(handle);
     let registry = tracing_subscriber::registry();
     // A second start (in tests) keeps the first.
     let _ = match format {

@@ -2,29 +2,36 @@
 //! `serve`: the server for tenants, over HTTP.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use kit::App;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use url::Url;
 
+use crate::admin::{self, Admin, Reload};
 use crate::http::{Http, listen};
 use crate::settings::Settings;
 use crate::signal::Signals;
 use crate::{host, upkeep};
 
-/// Serves until a signal comes.
-pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
+/// Serves with the configuration in `folder`, which `settings` were read from, until a signal comes.
+pub async fn run(app: &App, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
     let kit = Arc::new(host::live(app, settings).await?);
     let listener = listen(settings.bind).await?;
     kit.connector.reached_at(address_of(listener.local_addr()?)?);
+    let (http, drain) = (Http::new(kit.clone(), settings), Arc::new(Notify::new()));
+    let reload = Reload { app: app.clone(), folder: folder.to_owned(), doorkeeper: http.doorkeeper() };
+    let admin = Admin { kit: kit.clone(), draining: http.draining(), reload, drain: drain.clone() };
+    let admin = admin::start(admin, &settings.admin).await?;
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");
     let upkeep = upkeep::start(&kit, settings);
-    until_signal(Http::new(kit.clone(), settings), listener, signals).await?;
+    until_signal(http, listener, signals, drain.notified()).await?;
     drop(upkeep);
     upkeep::settle(&kit, settings.refresh.token_timeout).await;
+    drop(admin);
     tracing::info!("stopped");
     Ok(())
 }
@@ -34,14 +41,23 @@ pub(crate) fn address_of(address: SocketAddr) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("http://{address}"))?)
 }
 
-/// Serves until the first signal, then drains; a second signal ends it at once. What was answered is committed either way.
-pub(crate) async fn until_signal(http: Http, listener: TcpListener, mut signals: Signals) -> std::io::Result<()> {
+/// Serves until the first signal, or until `drain` completes, then drains; a second signal ends it at once. What was answered
+/// is committed either way.
+pub(crate) async fn until_signal(
+    http: Http,
+    listener: TcpListener,
+    mut signals: Signals,
+    drain: impl Future<Output = ()>,
+) -> std::io::Result<()> {
     let (stop, stopped) = oneshot::channel::<()>();
     let mut server = std::pin::pin!(http.serve(listener, async { stopped.await.unwrap_or(()) }));
     tokio::select! {
         result = &mut server => return result,
-        () = signals.next() => drop(stop.send(())),
+        () = signals.next() => {}
+        () = drain => {}
     }
+    // Whoever was to stop may have ended by itself.
+    let _ = stop.send(());
     tokio::select! {
         result = server => result,
         () = signals.next() => Ok(()),

@@ -51,7 +51,7 @@ impl TenantCtx {
 
     /// The same on a plan. What it allows is the owner's configuration.
     #[must_use]
-    pub(super) fn on_plan(mut self, plan: Option<String>) -> Self {
+    pub(crate) fn on_plan(mut self, plan: Option<String>) -> Self {
         if plan.is_some() {
             Arc::make_mut(&mut self.inner).plan = plan;
         }

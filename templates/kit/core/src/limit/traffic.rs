@@ -12,7 +12,7 @@ use super::{Charge, Decision, Rate};
 use crate::error::{ErrorKind, ToolError};
 use crate::inbound::TenantCtx;
 use crate::ledger::usage::{Spent, Usage};
-use crate::ports::{Clock, LimitBackend};
+use crate::ports::{Clock, LimitBackend, SqlError};
 
 /// Of the server's room this part, in percent, is kept for calls of one unit: a few expensive ones must not take it all.
 const KEPT_FOR_CHEAP: u32 = 20;
@@ -55,6 +55,19 @@ pub struct Standing {
     pub today: u64,
     /// Units used this month.
     pub this_month: u64,
+    /// Its buckets: the tenant's own, and those of tools that are not full.
+    pub buckets: Vec<Bucket>,
+}
+
+/// One of a tenant's buckets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bucket {
+    /// Full name of the tool; none for all calls of the tenant together.
+    pub tool: Option<String>,
+    /// How it fills.
+    pub rate: Rate,
+    /// Tokens in it; none while it cannot be looked at.
+    pub left: Option<u32>,
 }
 
 impl Traffic {
@@ -121,11 +134,33 @@ impl Traffic {
         }
     }
 
-    /// Where `ctx` stands.
-    pub async fn standing(&self, ctx: &TenantCtx) -> Result<Standing, ToolError> {
-        let spent = self.usage.spent(ctx).await.map_err(|_| ToolError::unavailable("the store does not answer"))?;
+    /// Where `ctx` stands, with its buckets for `targets`. Nothing is charged for looking.
+    pub async fn standing(&self, ctx: &TenantCtx, targets: &[&str]) -> Result<Standing, SqlError> {
+        let spent = self.usage.spent(ctx).await?;
         let plan = Plan::clone(self.rules().plans.of(ctx.plan()));
-        Ok(Standing { plan, in_flight: self.permits.of(ctx.tenant()), today: spent.day, this_month: spent.month })
+        let mut buckets = Vec::new();
+        if let Some(rate) = plan.rate {
+            let left = self.left(&super::key(ctx, None), rate).await;
+            buckets.push(Bucket { tool: None, rate, left });
+        }
+        if let Some(rate) = plan.tool_rate {
+            for tool in targets {
+                let left = self.left(&super::key(ctx, Some(tool)), rate).await;
+                if left != Some(rate.burst) {
+                    buckets.push(Bucket { tool: Some((*tool).to_owned()), rate, left });
+                }
+            }
+        }
+        let in_flight = self.permits.of(ctx.tenant());
+        Ok(Standing { plan, in_flight, today: spent.day, this_month: spent.month, buckets })
+    }
+
+    /// Tokens in a bucket: what costs nothing is always admitted, and says how many are left.
+    async fn left(&self, key: &str, rate: Rate) -> Option<u32> {
+        match self.backend.take(&[Charge { key, rate, cost: 0 }], self.clock.monotonic_us()).await {
+            Decision::Admitted { remaining, .. } => Some(remaining),
+            Decision::Denied { .. } | Decision::Saturated | Decision::Unavailable => None,
+        }
     }
 
     /// The names of the plans.

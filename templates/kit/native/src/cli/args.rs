@@ -49,9 +49,16 @@ pub(super) enum Command {
     /// Rotate and remove the keys that everything is sealed with
     #[command(subcommand)]
     Vault(Vault),
+    /// Look at a tenant's limits, and at the breakers of upstreams, in the server that runs here
+    #[cfg(feature = "http")]
+    #[command(subcommand)]
+    Limits(Limits),
     /// Check the configuration
     #[command(subcommand)]
     Config(Config),
+    /// Ask the server that runs here to finish its calls and to end
+    #[cfg(feature = "http")]
+    Drain,
     /// Bring the store up to date
     Migrate,
     /// Ask the server on this machine whether it is ready
@@ -338,6 +345,29 @@ pub(super) enum Vault {
 pub(super) enum Config {
     /// Report everything that is wrong with it
     Check,
+    /// Have the server that runs here read it again: limits, plans and the level of its log
+    #[cfg(feature = "http")]
+    Reload,
+}
+
+#[cfg(feature = "http")]
+#[derive(Subcommand)]
+pub(super) enum Limits {
+    /// Show what a tenant may, and how much of it is used
+    Show {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the upstreams that are not asked just now
+    Breakers {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(clap::Args)]

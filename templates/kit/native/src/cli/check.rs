@@ -46,19 +46,7 @@ pub(super) async fn run(app: &App, folder: &Path) -> anyhow::Result<ExitCode> {
     if !examples.is_empty() {
         return Err(Problems(examples).into());
     }
-    let lost = kit.operator.lost_plans().await?;
-    if !lost.is_empty() {
-        let problem = |plan: String| Problem {
-            path: format!("plans.{plan}"),
-            source: "tenants".into(),
-            what: "tenants are on this plan, and it is not described".into(),
-            remedy: format!(
-                "describe it under `[plans.{plan}]`, or see who is on it with `{} tenant list`",
-                app.name()
-            ),
-        };
-        return Err(Problems(lost.into_iter().map(problem).collect()).into());
-    }
+    host::check_plans(&kit, &settings).await?;
     let now = SystemClock.wall_ms();
     for integration in kit.registry.integrations.values() {
         for warning in integration.provider.version.iter().filter_map(|version| ending(integration, version, now)) {

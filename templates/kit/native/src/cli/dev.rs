@@ -59,7 +59,7 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
         ..settings.clone()
     };
     let http = Http::new(std::sync::Arc::new(kit), &settings);
-    Ok(crate::serve::until_signal(http, listener, signals).await?)
+    Ok(crate::serve::until_signal(http, listener, signals, std::future::pending()).await?)
 }
 
 /// Serves the sandboxes to other programs as well.

@@ -8,6 +8,8 @@ mod client_config;
 mod dev;
 #[cfg(feature = "http")]
 mod healthcheck;
+#[cfg(feature = "http")]
+mod live;
 mod operator;
 mod vault;
 
@@ -45,7 +47,7 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Serve => {
             let settings = load()?;
             log::start(settings.log_level, settings.log_format, false);
-            crate::serve::run(app, &settings).await.map(done)
+            crate::serve::run(app, &args.config, &settings).await.map(done)
         }
         #[cfg(feature = "stdio")]
         Command::Stdio(command) => {
@@ -58,6 +60,12 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
             }
         }
         Command::Config(args::Config::Check) => check::run(app, &args.config).await,
+        #[cfg(feature = "http")]
+        Command::Config(args::Config::Reload) => live::reload(app, &load()?.admin).await.map(done),
+        #[cfg(feature = "http")]
+        Command::Limits(command) => live::limits(app, &load()?.admin, command).await.map(done),
+        #[cfg(feature = "http")]
+        Command::Drain => live::drain(app, &load()?.admin).await.map(done),
         Command::Migrate => {
             let settings = Settings { migrate: true, ..load()? };
             host::live(app, &settings).await?;

@@ -2,6 +2,7 @@
 //! Settings: `config/server.toml`, then the environment (`MCP__SECTION__KEY`, or `…_FILE` with the path of a file that
 //! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
 
+mod admin;
 mod breaker;
 mod database;
 mod integrations;
@@ -12,6 +13,7 @@ mod reader;
 mod source;
 mod vault;
 
+pub use admin::AdminListen;
 pub use limits::LimitSettings;
 pub use vault::{KekSource, VaultSettings};
 
@@ -42,6 +44,8 @@ use reader::Reader;
 pub struct Settings {
     /// Where the server listens.
     pub bind: SocketAddr,
+    /// Where it answers its operator.
+    pub admin: AdminListen,
     /// How clients reach it: scheme, host and path prefix.
     pub public_url: Option<Url>,
     /// Further host names under which it answers.
@@ -143,6 +147,7 @@ impl Settings {
             reader.parsed("server.public_url", "give the URL that clients use, with https://");
         let settings = Self {
             bind,
+            admin: admin::read(&mut reader),
             allowed_hosts: reader.list("server.allowed_hosts"),
             allowed_origins: reader.list("server.allowed_origins"),
             max_body_bytes: reader.count("server.max_body_bytes", 1024..=64 << 20, 1 << 20),
