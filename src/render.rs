@@ -150,8 +150,8 @@ fn context<'a>(templates: &Templates, answers: &'a Answers, integration: Option<
         http: answers.http(),
         stdio: answers.stdio(),
         transport_features: match (answers.http(), answers.stdio()) {
-            (true, true) => &["http", "stdio"],
-            (true, false) => &["http"],
+            (true, true) => &["http", "otlp", "stdio"],
+            (true, false) => &["http", "otlp"],
             (false, _) => &["stdio"],
         },
         integrations: answers.integrations.iter().map(instance).collect(),

@@ -23,6 +23,7 @@ use kit::prelude::*;
 use kit::store::connections::ConnectionState;
 use kit::store::tenants::TenantState;
 use kit_native::kek_file::{Kind, write_private};
+use kit_native::log::LogTelemetry;
 use kit_native::settings::Database::Sqlite;
 use kit_native::settings::{KekSource, Settings};
 use kit_native::testing::{TempFolder, TestKit};
@@ -68,7 +69,9 @@ impl Two {
         for (instance, url) in base_url {
             settings.integrations.get_mut(*instance).unwrap().base_url = Some(url.parse().unwrap());
         }
-        host::dev(&app, &settings, self.test.folder.path(), self.test.clock.clone()).await.unwrap()
+        host::dev(&app, &settings, self.test.folder.path(), self.test.clock.clone(), Arc::new(LogTelemetry))
+            .await
+            .unwrap()
     }
 
     /// Neither tenant's call reaches the upstream: not with the other's credential, not with any.
@@ -755,7 +758,7 @@ async fn a_development_server_refuses_a_live_store() {
     let settings = Settings { database: Sqlite(folder.path().join("store.db")), ..live(folder.path()) };
     drop(host::live(&app(&spy), &settings).await.unwrap());
     let clock = Arc::new(kit_native::clock::SystemClock);
-    let error = host::dev(&app(&spy), &settings, folder.path(), clock).await.err().unwrap();
+    let error = host::dev(&app(&spy), &settings, folder.path(), clock, Arc::new(LogTelemetry)).await.err().unwrap();
     assert!(format!("{error:#}").ends_with("the store belongs to a real server; `dev` does not touch it"), "{error:#}");
 }
 

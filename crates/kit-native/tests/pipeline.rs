@@ -16,6 +16,7 @@ use kit::ports::Clock;
 use kit::prelude::*;
 use kit_native::dev;
 use kit_native::http::{Http, listen};
+use kit_native::log::LogTelemetry;
 use kit_native::testing::TempFolder;
 use serde_json::Map;
 use tokio::runtime::Runtime;
@@ -165,7 +166,9 @@ impl Server {
     fn of(app: &App, alive: Alive, environment: &[(&str, &str)]) -> Self {
         let (runtime, folder, clock) = (Runtime::new().unwrap(), TempFolder::new(), Arc::new(Still::default()));
         let settings = settings(app, environment);
-        let dev = runtime.block_on(dev::start_with(app, &settings, folder.path(), clock.clone())).unwrap();
+        let dev = runtime
+            .block_on(dev::start_with(app, &settings, folder.path(), clock.clone(), Arc::new(LogTelemetry)))
+            .unwrap();
         let (kit, key) = (Arc::new(dev.kit), dev.key.expose_str().unwrap().to_owned());
         let listening = Listening::on(&runtime, kit.clone(), &settings);
         Self { listening, key, alive, clock, kit, runtime, _folder: folder }

@@ -562,7 +562,8 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 6] = [
+const READERS: [&str; 7] = [
+    include_str!("../../../templates/kit/native/src/settings/telemetry.rs"),
     include_str!("../../../templates/kit/native/src/settings/admin.rs"),
     include_str!("../../../templates/kit/native/src/settings/breaker.rs"),
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
@@ -604,8 +605,15 @@ fn chosen(section: &str) -> bool {
 }
 
 /// Knobs whose line is an example: unset, there is none.
-const EXAMPLES: [&str; 6] =
-    ["admin.token", "limits.redis_url", "server.public_url", "vault.kek", "vault.kek_file", "vault.transit_token_file"];
+const EXAMPLES: [&str; 7] = [
+    "admin.token",
+    "telemetry.otlp_endpoint",
+    "limits.redis_url",
+    "server.public_url",
+    "vault.kek",
+    "vault.kek_file",
+    "vault.transit_token_file",
+];
 
 #[test]
 fn the_generated_file_as_it_is_changes_nothing() {

@@ -119,7 +119,7 @@ async fn a_call_under_way_keeps_its_place_until_its_client_leaves() {
     kit.kit.traffic.set_rules(only(Plan { concurrency: Some(1), ..plan("") }));
     let a = kit.bare_tenant("a").await;
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
-    let caller = Caller { cancelled: Box::pin(async { drop(left.await) }), progress: None };
+    let caller = Caller { cancelled: Box::pin(async { drop(left.await) }), ..Caller::patient() };
     let (pipeline, ctx) = (kit.kit.pipeline.clone(), a.clone());
     let waiting = tokio::spawn(async move { pipeline.tool(&ctx, "p_waits", json!({}), caller).await });
     while kit.kit.traffic.in_flight() == 0 {

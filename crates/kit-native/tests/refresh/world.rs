@@ -9,7 +9,7 @@ use kit::boot::{Kit, Options, Ports, boot};
 use kit::error::ToolError;
 use kit::inbound::{Environment, TenantCtx};
 use kit::limit::memory::MemoryLimits;
-use kit::observe::{Alarm, AlarmEvent, CallEvent};
+use kit::observe::{Alarm, AlarmEvent, CallEvent, RefreshEvent};
 use kit::operator::{ConnectionSummary, NewConnection};
 use kit::pipeline::{Bounds, Caller, Failure};
 use kit::ports::{BoxFuture, Clock, Spawn, Telemetry};
@@ -68,6 +68,10 @@ impl Telemetry for Reports {
     fn call(&self, event: &CallEvent<'_>) {
         self.texts.lock().unwrap().push(format!("{event:?}"));
         LogTelemetry.call(event);
+    }
+
+    fn refreshed(&self, event: &RefreshEvent<'_>) {
+        LogTelemetry.refreshed(event);
     }
 
     fn alarm(&self, event: &AlarmEvent<'_>) {

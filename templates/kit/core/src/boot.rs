@@ -15,6 +15,7 @@ use crate::connect::{self, Connector};
 use crate::inbound::{Authenticator, Environment};
 use crate::ledger::usage::Usage;
 use crate::limit::traffic::{Rules, Traffic};
+use crate::observe::trace::Ids;
 use crate::operator::Operator;
 use crate::pipeline::{Bounds, Pipeline};
 use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Sql, SqlError, Telemetry};
@@ -275,6 +276,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         ports.clock.clone(),
         ports.sleep,
         options.bounds,
+        Ids::new(u64::from_le_bytes(seed).rotate_left(32)),
     ));
     Ok(Kit {
         registry,

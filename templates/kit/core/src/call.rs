@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::ToolError;
 use crate::inbound::TenantCtx;
+use crate::observe::trace::Trace;
 use crate::ports::BoxFuture;
 use crate::registry::Mounted;
 use crate::tenant::TenantId;
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) executor: Arc<Executor>,
     pub(crate) deadline_us: i64,
     pub(crate) progress: Option<ProgressSink>,
+    pub(crate) trace: Trace,
 }
 
 /// One call of a tool, a prompt or a resource.

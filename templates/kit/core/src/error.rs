@@ -132,6 +132,11 @@ impl ToolError {
         self.hint.as_deref()
     }
 
+    /// A fact of the structured form, if it is a text.
+    pub fn text_fact(&self, name: &str) -> Option<&str> {
+        self.facts.get(name).and_then(Value::as_str)
+    }
+
     /// `{"error": {"type", "message", "hint"?, …facts}}`, the form that programs read.
     pub fn to_value(&self) -> Value {
         let mut error = Map::new();

@@ -20,7 +20,9 @@ use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
 use crate::ledger::usage::Usage;
 use crate::limit::traffic::{Admitted, Traffic};
-use crate::observe::{CallEvent, Operation};
+use crate::observe::request::RequestFacts;
+use crate::observe::trace::{Ids, Kind, Trace};
+use crate::observe::{CallEvent, Operation, ResultFacts, names};
 use crate::ports::{BoxFuture, Clock, Sleep, Telemetry};
 use crate::prompt::Message;
 use crate::registry::{Mounted, Registry};
@@ -45,12 +47,14 @@ pub struct Caller {
     pub cancelled: BoxFuture<'static, ()>,
     /// Where progress goes, if the client asked for it.
     pub progress: Option<ProgressSink>,
+    /// What the transport knows of the request.
+    pub request: RequestFacts,
 }
 
 impl Caller {
     /// A client that waits for the answer and wants nothing else.
     pub fn patient() -> Self {
-        Self { cancelled: Box::pin(std::future::pending()), progress: None }
+        Self { cancelled: Box::pin(std::future::pending()), progress: None, request: RequestFacts::default() }
     }
 }
 
@@ -91,6 +95,7 @@ pub struct Pipeline {
     clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
     bounds: Bounds,
+    ids: Arc<Ids>,
 }
 
 impl Pipeline {
@@ -106,8 +111,10 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
         bounds: Bounds,
+        ids: Ids,
     ) -> Self {
-        Self { registry, executor, connector, traffic, usage, telemetry, clock, sleep, bounds }
+        let ids = Arc::new(ids);
+        Self { registry, executor, connector, traffic, usage, telemetry, clock, sleep, bounds, ids }
     }
 
     /// What this server offers.
@@ -123,16 +130,17 @@ impl Pipeline {
         mut arguments: Value,
         caller: Caller,
     ) -> Result<Answer, Failure> {
-        let Some(tool) = self.registry.tool(name) else { return Err(Failure::Unknown) };
-        let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let Caller { cancelled, progress, request } = caller;
+        let found = self.registry.tool(name);
+        let mut entry = self.enter(Operation::Tool, found.map(|tool| tool.name.as_str()), ctx, request);
         let result = async {
+            let tool = found.ok_or(Failure::Unknown)?;
             let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
-            let _room = self.admit(ctx, &tool.name, &mut charged).await?;
+            let _room = self.admit(&mut entry).await?;
             let named = account.clone();
-            let (call, run) = (self.call(ctx, &tool.integration, account, started, caller.progress), tool.run.clone());
-            let value = match self.guarded(caller.cancelled, async move { run(call, arguments).await }).await {
+            let (call, run) = (self.call(&entry, &tool.integration, account, progress), tool.run.clone());
+            let value = match self.guarded(cancelled, async move { run(call, arguments).await }).await {
                 Err(Failure::Tool(error)) => {
                     return Err(self.with_link(ctx, &tool.integration, named, error).await.into());
                 }
@@ -143,7 +151,8 @@ impl Pipeline {
             Ok(Answer { value, text })
         }
         .await;
-        self.report(Operation::Tool, &tool.name, ctx, started, charged, &result);
+        let facts = result.as_ref().ok().map(|answer| Self::facts(&answer.value, &answer.text));
+        self.report(&entry, &result, facts);
         result
     }
 
@@ -155,20 +164,20 @@ impl Pipeline {
         arguments: Value,
         caller: Caller,
     ) -> Result<Vec<Message>, Failure> {
-        let Some(prompt) = self.registry.prompt(name) else { return Err(Failure::Unknown) };
-        let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let Caller { cancelled, progress, request } = caller;
+        let found = self.registry.prompt(name);
+        let mut entry = self.enter(Operation::Prompt, found.map(|prompt| prompt.name.as_str()), ctx, request);
         let result = async {
-            let _room = self.admit(ctx, &prompt.name, &mut charged).await?;
+            let prompt = found.ok_or(Failure::Unknown)?;
+            let _room = self.admit(&mut entry).await?;
             let account = self.account(ctx, &prompt.integration, None).await?;
-            let (call, run) =
-                (self.call(ctx, &prompt.integration, account, started, caller.progress), prompt.run.clone());
-            let messages = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
+            let (call, run) = (self.call(&entry, &prompt.integration, account, progress), prompt.run.clone());
+            let messages = self.guarded(cancelled, async move { run(call, arguments).await }).await?;
             messages.iter().try_for_each(|message| self.cap(&message.text))?;
             Ok(messages)
         }
         .await;
-        self.report(Operation::Prompt, &prompt.name, ctx, started, charged, &result);
+        self.report(&entry, &result, None);
         result
     }
 
@@ -179,20 +188,20 @@ impl Pipeline {
         uri: &str,
         caller: Caller,
     ) -> Result<(&'static str, String), Failure> {
-        let Some(resource) = self.registry.resource(uri) else { return Err(Failure::Unknown) };
-        let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let Caller { cancelled, progress, request } = caller;
+        let found = self.registry.resource(uri);
+        let mut entry = self.enter(Operation::Resource, found.map(|resource| resource.name.as_str()), ctx, request);
         let result = async {
-            let _room = self.admit(ctx, &resource.name, &mut charged).await?;
+            let resource = found.ok_or(Failure::Unknown)?;
+            let _room = self.admit(&mut entry).await?;
             let account = self.account(ctx, &resource.integration, None).await?;
-            let (call, run) =
-                (self.call(ctx, &resource.integration, account, started, caller.progress), resource.run.clone());
-            let text = self.guarded(caller.cancelled, async move { run(call).await }).await?.0;
+            let (call, run) = (self.call(&entry, &resource.integration, account, progress), resource.run.clone());
+            let text = self.guarded(cancelled, async move { run(call).await }).await?.0;
             self.cap(&text)?;
             Ok((resource.media_type, text))
         }
         .await;
-        self.report(Operation::Resource, &resource.uri, ctx, started, charged, &result);
+        self.report(&entry, &result, None);
         result
     }
 
@@ -249,30 +258,55 @@ impl Pipeline {
         }
     }
 
+    /// A request begins. `target` is the full name of what it is for, if there is such a thing.
+    fn enter<'a>(
+        &self,
+        operation: Operation,
+        target: Option<&'a str>,
+        ctx: &'a TenantCtx,
+        request: RequestFacts,
+    ) -> Entry<'a> {
+        let trace = Trace::begin(self.clock.clone(), self.ids.clone(), request.parent, request.link);
+        Entry { operation, target: target.unwrap_or_default(), ctx, request, trace, charged: None }
+    }
+
     fn call(
         &self,
-        ctx: &TenantCtx,
+        entry: &Entry<'_>,
         integration: &Arc<Mounted>,
         account: Option<String>,
-        started: i64,
         progress: Option<ProgressSink>,
     ) -> Call {
         let deadline = i64::try_from(self.bounds.deadline.as_micros()).unwrap_or(i64::MAX);
+        let (started, _) = entry.trace.started();
         Call(Arc::new(Inner {
-            tenant: ctx.clone(),
+            tenant: entry.ctx.clone(),
             integration: integration.clone(),
             account,
             executor: self.executor.clone(),
             deadline_us: started.saturating_add(deadline),
             progress,
+            trace: entry.trace.clone(),
         }))
     }
 
-    /// Lets the call in, or says when to come back. `charged` is what it costs from then on.
-    async fn admit(&self, ctx: &TenantCtx, target: &str, charged: &mut Option<u32>) -> Result<Admitted, ToolError> {
-        let admitted = self.traffic.admit(ctx, target).await?;
-        *charged = Some(admitted.units);
-        Ok(admitted)
+    /// Lets the call in, or says when to come back. It is charged from then on.
+    async fn admit(&self, entry: &mut Entry<'_>) -> Result<Admitted, ToolError> {
+        let mut span = entry.trace.span(Kind::Internal, names::SPAN_LIMIT);
+        match self.traffic.admit(entry.ctx, entry.target).await {
+            Ok(admitted) => {
+                span.end(None);
+                entry.charged = Some(admitted.units);
+                Ok(admitted)
+            }
+            Err(error) => {
+                if let Some(scope) = error.text_fact("scope") {
+                    span.set(names::LIMIT_SCOPE, scope.to_owned());
+                }
+                span.end(Some(error.kind().as_str()));
+                Err(error)
+            }
+        }
     }
 
     async fn guarded<T>(
@@ -299,32 +333,48 @@ impl Pipeline {
         Err(ToolError::new(ErrorKind::OutputTooLarge, message))
     }
 
-    /// `charged` is what the call costs; a call that was not let in costs nothing.
-    fn report<T>(
-        &self,
-        operation: Operation,
-        target: &str,
-        ctx: &TenantCtx,
-        started: i64,
-        charged: Option<u32>,
-        result: &Result<T, Failure>,
-    ) {
+    /// What may be known of an answer.
+    fn facts(value: &Value, text: &str) -> ResultFacts {
+        let lists = value.as_object().into_iter().flat_map(|object| object.values());
+        let items = lists.filter_map(|value| Some(value.as_array()?.len())).max();
+        ResultFacts { bytes: text.len(), items, hash: None }
+    }
+
+    /// A call that was not let in is not charged.
+    fn report<T>(&self, entry: &Entry<'_>, result: &Result<T, Failure>, facts: Option<ResultFacts>) {
         let outcome = match result {
             Ok(_) => "ok",
             Err(Failure::Cancelled) => "cancelled",
             Err(Failure::Unknown) => "unknown",
             Err(Failure::Tool(error)) => error.kind().as_str(),
         };
-        if let Some(units) = charged {
+        let Entry { operation, target, ctx, request, trace, charged } = entry;
+        if let Some(units) = *charged {
             self.usage.count(ctx, target, outcome, units);
         }
+        let (started, _) = trace.started();
         self.telemetry.call(&CallEvent {
-            operation,
+            operation: *operation,
             target,
+            request,
+            trace,
+            result: facts,
             tenant: ctx.tenant(),
             principal: ctx.principal_label(),
             outcome,
             duration_us: self.clock.monotonic_us().saturating_sub(started),
         });
     }
+}
+
+/// A request under way: what is reported of it at its end.
+struct Entry<'a> {
+    operation: Operation,
+    /// Full name of what it is for; empty where there is no such thing.
+    target: &'a str,
+    ctx: &'a TenantCtx,
+    request: RequestFacts,
+    trace: Trace,
+    /// What it costs, once it was let in.
+    charged: Option<u32>,
 }

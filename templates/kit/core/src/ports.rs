@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::limit::{Charge, Decision};
-use crate::observe::{AlarmEvent, CallEvent};
+use crate::observe::{AlarmEvent, CallEvent, RefreshEvent};
 use crate::secret::Secret;
 
 /// A boxed future that may move between threads.
@@ -318,6 +318,19 @@ pub enum SendError {
     TooLarge,
 }
 
+impl SendError {
+    /// The name in traces and metrics.
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
 /// The way out. The only place from which a request leaves this process.
 pub trait HttpSend: Send + Sync {
     /// Sends `request`; follows no redirect.
@@ -335,6 +348,8 @@ pub trait LimitBackend: Send + Sync {
 pub trait Telemetry: Send + Sync {
     /// One call has been answered.
     fn call(&self, event: &CallEvent<'_>);
+    /// A renewal of tokens has ended, of a call or in the background.
+    fn refreshed(&self, event: &RefreshEvent<'_>);
     /// A person should look at something.
     fn alarm(&self, event: &AlarmEvent<'_>);
 }

@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use kit::App;
 use kit::boot::Kit;
 use kit::operator::NewConnection;
-use kit::ports::Clock;
+use kit::ports::{Clock, Telemetry};
 use kit::secret::Secret;
 
 use crate::clock::SystemClock;
@@ -32,13 +32,24 @@ pub struct Dev {
 }
 
 /// Starts from what an earlier `dev` left in `folder`, or from nothing.
-pub async fn start(app: &App, settings: &Settings, folder: &Path) -> anyhow::Result<Dev> {
-    start_with(app, settings, folder, Arc::new(SystemClock)).await
+pub async fn start(
+    app: &App,
+    settings: &Settings,
+    folder: &Path,
+    telemetry: Arc<dyn Telemetry>,
+) -> anyhow::Result<Dev> {
+    start_with(app, settings, folder, Arc::new(SystemClock), telemetry).await
 }
 
 /// The same with another clock, for tests.
-pub async fn start_with(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Dev> {
-    let kit = host::dev(app, settings, folder, clock).await?;
+pub async fn start_with(
+    app: &App,
+    settings: &Settings,
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<dyn Telemetry>,
+) -> anyhow::Result<Dev> {
+    let kit = host::dev(app, settings, folder, clock, telemetry).await?;
     if !kit.operator.tenant_list().await?.iter().any(|tenant| tenant.id == TENANT) {
         kit.operator.tenant_add(TENANT).await?;
     }

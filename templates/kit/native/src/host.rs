@@ -9,7 +9,7 @@ use kit::App;
 use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
-use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Sql, SqlError};
+use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Sql, SqlError, Telemetry};
 use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
@@ -22,22 +22,33 @@ use crate::settings::{Database, Problem, Problems, Settings};
 use crate::sqlite::Sqlite;
 use crate::{kek_file, kek_ring};
 
-/// A kit for tenants, with the store and the keys that the settings name.
+/// A kit for the operator's commands, with the store and the keys that the settings name.
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
+    serving(app, settings, Arc::new(LogTelemetry)).await
+}
+
+/// The same for tenants, whose calls are reported to `telemetry`.
+pub async fn serving(app: &App, settings: &Settings, telemetry: Arc<dyn Telemetry>) -> anyhow::Result<Kit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kek = Arc::new(kek_ring::open(&settings.vault, &clock)?);
     let send = Arc::new(NetworkSend::new(settings.egress()));
     let limits = limits(app, settings, &clock).await?;
-    assemble(app, settings, &settings.database, kek, Some(send), limits, Environment::Live, clock).await
+    assemble(app, settings, &settings.database, kek, Some(send), limits, Environment::Live, clock, telemetry).await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
-pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn Clock>) -> anyhow::Result<Kit> {
+pub async fn dev(
+    app: &App,
+    settings: &Settings,
+    folder: &Path,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<dyn Telemetry>,
+) -> anyhow::Result<Kit> {
     std::fs::create_dir_all(folder).with_context(|| format!("failed to make `{}`", folder.display()))?;
     let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
     let database = Database::Sqlite(folder.join("store.db"));
     let limits = Arc::new(MemoryLimits::default());
-    assemble(app, settings, &database, Arc::new(kek), None, limits, Environment::Dev, clock).await
+    assemble(app, settings, &database, Arc::new(kek), None, limits, Environment::Dev, clock, telemetry).await
 }
 
 #[allow(clippy::too_many_arguments, reason = "what the two kinds of server differ in, each once")]
@@ -50,6 +61,7 @@ async fn assemble(
     limits: Arc<dyn LimitBackend>,
     environment: Environment,
     clock: Arc<dyn Clock>,
+    telemetry: Arc<dyn Telemetry>,
 ) -> anyhow::Result<Kit> {
     let ports = Ports {
         clock,
@@ -60,7 +72,7 @@ async fn assemble(
         kek,
         send,
         limits,
-        telemetry: Arc::new(LogTelemetry),
+        telemetry,
     };
     let options = Options {
         environment,

@@ -48,6 +48,7 @@ pub mod sqlite;
 pub mod stand_in;
 #[cfg(feature = "stdio")]
 pub mod stdio;
+pub mod telemetry;
 pub mod testing;
 mod upkeep;
 

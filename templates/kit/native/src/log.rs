@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use kit::observe::{Alarm, AlarmEvent, CallEvent};
+use kit::observe::{Alarm, AlarmEvent, CallEvent, RefreshEvent};
 use kit::ports::Telemetry;
 use tracing::{Level, level_filters::LevelFilter};
 use tracing_subscriber::filter::Targets;
@@ -23,9 +23,10 @@ pub enum Format {
 /// The level that is in force, once logging has started.
 static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// The protocol library is held at warnings.
+/// Libraries that talk of themselves are held at warnings.
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level).with_target("rmcp", LevelFilter::WARN.min(level))
+    let quiet = LevelFilter::WARN.min(level);
+    Targets::new().with_default(level).with_target("rmcp", quiet).with_target("opentelemetry", quiet)
 }
 
 /// Changes the level.
@@ -79,11 +80,17 @@ impl Telemetry for LogTelemetry {
                     principal = event.principal,
                     outcome = event.outcome,
                     duration_us = event.duration_us,
+                    trace_id = %event.trace.id(),
+                    span_id = %event.trace.root(),
                     "call"
                 )
             };
         }
         if level == Level::DEBUG { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+
+    fn refreshed(&self, event: &RefreshEvent<'_>) {
+        tracing::debug!(integration = event.integration, outcome = event.outcome, "refresh");
     }
 
     fn alarm(&self, event: &AlarmEvent<'_>) {

@@ -14,23 +14,33 @@ use crate::admin::{self, Admin, Reload};
 use crate::http::{Http, listen};
 use crate::settings::Settings;
 use crate::signal::Signals;
+use crate::telemetry::Reporting;
 use crate::{host, upkeep};
 
 /// Serves with the configuration in `folder`, which `settings` were read from, until a signal comes.
 pub async fn run(app: &App, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
-    let kit = Arc::new(host::live(app, settings).await?);
+    let reporting = Arc::new(Reporting::start(app, settings)?);
+    let kit = Arc::new(host::serving(app, settings, reporting.port()).await?);
+    reporting.watch(&kit);
     let listener = listen(settings.bind).await?;
     kit.connector.reached_at(address_of(listener.local_addr()?)?);
     let (http, drain) = (Http::new(kit.clone(), settings), Arc::new(Notify::new()));
     let reload = Reload { app: app.clone(), folder: folder.to_owned(), doorkeeper: http.doorkeeper() };
-    let admin = Admin { kit: kit.clone(), draining: http.draining(), reload, drain: drain.clone() };
+    let admin = Admin {
+        kit: kit.clone(),
+        draining: http.draining(),
+        reload,
+        drain: drain.clone(),
+        reporting: reporting.clone(),
+    };
     let admin = admin::start(admin, &settings.admin).await?;
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");
     let upkeep = upkeep::start(&kit, settings);
     until_signal(http, listener, signals, drain.notified()).await?;
     drop(upkeep);
     upkeep::settle(&kit, settings.refresh.token_timeout).await;
+    reporting.end().await;
     drop(admin);
     tracing::info!("stopped");
     Ok(())

@@ -16,16 +16,17 @@ use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
 use crate::settings::Settings;
 use crate::signal::Signals;
+use crate::telemetry::Reporting;
 use crate::upkeep;
 
 /// Serves the one tenant `name`.
-pub async fn one(kit: Kit, settings: &Settings, name: &str) -> anyhow::Result<()> {
+pub async fn one(kit: Kit, settings: &Settings, reporting: &Reporting, name: &str) -> anyhow::Result<()> {
     let tenant = authenticate(&kit, name).await?;
-    serve(kit, settings, Who::One(tenant)).await
+    serve(kit, settings, reporting, Who::One(tenant)).await
 }
 
 /// Serves several tenants; every tool gets a required argument `tenant`.
-pub async fn several(kit: Kit, settings: &Settings, names: &[String]) -> anyhow::Result<()> {
+pub async fn several(kit: Kit, settings: &Settings, reporting: &Reporting, names: &[String]) -> anyhow::Result<()> {
     let taken =
         kit.registry.tools.iter().find(|tool| tool.input.get("properties").is_some_and(|p| p.get("tenant").is_some()));
     if let Some(tool) = taken {
@@ -36,7 +37,7 @@ pub async fn several(kit: Kit, settings: &Settings, names: &[String]) -> anyhow:
     for name in names {
         tenants.insert(name.clone(), authenticate(&kit, name).await?);
     }
-    serve(kit, settings, Who::Choice(tenants)).await
+    serve(kit, settings, reporting, Who::Choice(tenants)).await
 }
 
 async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
@@ -49,9 +50,10 @@ async fn authenticate(kit: &Kit, name: &str) -> anyhow::Result<TenantCtx> {
     kit.authenticator.local(&tenant).await.with_context(hint)
 }
 
-async fn serve(kit: Kit, settings: &Settings, who: Who) -> anyhow::Result<()> {
+async fn serve(kit: Kit, settings: &Settings, reporting: &Reporting, who: Who) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     let kit = Arc::new(kit);
+    reporting.watch(&kit);
     let upkeep = upkeep::start(&kit, settings);
     let running = match McpServer::new(kit.clone(), who).serve(stdio_pipes()).await {
         Ok(running) => running,
@@ -66,5 +68,6 @@ async fn serve(kit: Kit, settings: &Settings, who: Who) -> anyhow::Result<()> {
     }
     drop(upkeep);
     upkeep::settle(&kit, settings.refresh.token_timeout).await;
+    reporting.end().await;
     Ok(())
 }

@@ -19,6 +19,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::dev;
+use crate::log::LogTelemetry;
 use crate::settings::Settings;
 
 /// A clock that stands still until it is moved.
@@ -91,7 +92,10 @@ impl TestKit {
         let (folder, clock) = (TempFolder::new(), Arc::new(ManualClock::default()));
         let settings = Settings::load_with(app, Path::new("no-such-folder"), std::collections::BTreeMap::new())
             .expect("default settings are good");
-        let kit = dev::start_with(app, &settings, folder.path(), clock.clone()).await.expect("the kit boots").kit;
+        let kit = dev::start_with(app, &settings, folder.path(), clock.clone(), Arc::new(LogTelemetry))
+            .await
+            .expect("the kit boots")
+            .kit;
         Self { kit: Arc::new(kit), clock, folder }
     }
 

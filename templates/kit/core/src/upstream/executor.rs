@@ -22,6 +22,8 @@ use crate::cache::Cache;
 use crate::call::Call;
 use crate::error::{ErrorKind, ToolError};
 use crate::inbound::TenantCtx;
+use crate::observe::names;
+use crate::observe::trace::{Kind, Open, Trace};
 use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep};
 use crate::registry::Mounted;
 use crate::store::connections::{ConnectionRow, ConnectionState};
@@ -56,6 +58,14 @@ struct Errand<'a> {
     account: Option<&'a str>,
     /// Lists of targets are asked for while none is chosen yet.
     untargeted: bool,
+    /// Where it leaves its spans; the operator's own errands leave none.
+    trace: Option<&'a Trace>,
+}
+
+impl Errand<'_> {
+    fn span(&self, name: &'static str) -> Option<Open> {
+        Some(self.trace?.span(Kind::Internal, name))
+    }
 }
 
 /// What a call has done so far.
@@ -97,7 +107,7 @@ impl Drop for Sent<'_> {
 
 fn errand(call: &Call) -> Errand<'_> {
     let (ctx, integration, account) = (&call.0.tenant, &call.0.integration, call.0.account.as_deref());
-    Errand { ctx, integration, deadline_us: call.0.deadline_us, account, untargeted: false }
+    Errand { ctx, integration, deadline_us: call.0.deadline_us, account, untargeted: false, trace: Some(&call.0.trace) }
 }
 
 impl Executor {
@@ -132,7 +142,7 @@ impl Executor {
     ) -> Result<Vec<Target>, ToolError> {
         let Some(targets) = &integration.provider.targets else { return Ok(Vec::new()) };
         let deadline_us = self.clock.monotonic_us() + 30_000_000;
-        let errand = Errand { ctx, integration, deadline_us, account: Some(account), untargeted: true };
+        let errand = Errand { ctx, integration, deadline_us, account: Some(account), untargeted: true, trace: None };
         let response = self.run(&errand, Draft::get(targets.path).with_query(targets.query)).await?;
         let list = exact::parse(&response.body)
             .map_err(|_| ToolError::upstream(format!("{} answered in an unknown form", integration.provider.title)))?;
@@ -155,9 +165,13 @@ impl Executor {
         let mut tries = Tries::default();
         self.budgets.called(&integration.instance, self.clock.monotonic_us());
         loop {
-            let rows = self.vault.connections(ctx, &integration.instance).await.map_err(refusal::of_vault)?;
-            let held = self.choose(&rows, errand)?;
-            let mut credential = self.vault.open(ctx, held).await.map_err(refusal::of_vault)?;
+            let mut span = errand.span(names::SPAN_VAULT);
+            let rows = self.vault.connections(ctx, &integration.instance).await.map_err(refusal::of_vault);
+            let rows = noted(&mut span, rows)?;
+            let held = noted(&mut span, self.choose(&rows, errand))?;
+            let opened = self.vault.open(ctx, held).await.map_err(refusal::of_vault);
+            let mut credential = noted(&mut span, opened)?;
+            close(span, None);
             if errand.untargeted {
                 credential.target = None;
             } else if integration.provider.targets.is_some() && credential.target.is_none() {
@@ -190,8 +204,21 @@ impl Executor {
             let renewable = credential.tokens().is_some_and(|tokens| tokens.refresh.is_some());
             let settling_ms = life::settling_ms(shape, &credential, self.clock.wall_ms());
             drop(credential);
-            let sent = self.permit(errand, &held.row.account).await?;
-            let response = match self.send.send(request).await {
+            let mut span = outward(errand, &draft, &request, &tries);
+            let sent = match self.permit(errand, &held.row.account).await {
+                Ok(sent) => sent,
+                Err(error) => {
+                    if let Some(span) = &mut span {
+                        span.set(names::BREAKER_STATE, "open");
+                    }
+                    close(span, Some(error.kind().as_str()));
+                    return Err(error);
+                }
+            };
+            let is_probe = sent.permit.as_ref().is_some_and(Permit::is_probe);
+            let answered = self.send.send(request).await;
+            told(span, is_probe, &answered);
+            let response = match answered {
                 Ok(response) => response,
                 Err(error) => {
                     let closed = match error {
@@ -352,10 +379,10 @@ impl Executor {
     async fn refresh(&self, errand: &Errand<'_>, row: &ConnectionRow, cause: Cause) -> Result<(), ToolError> {
         let Errand { ctx, integration, .. } = errand;
         let title = integration.provider.title;
-        let failed = match self.refresher.refresh(ctx, integration, &row.account, cause).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
+        let span = errand.span(names::SPAN_REFRESH);
+        let refreshed = self.refresher.refresh(ctx, integration, &row.account, cause).await;
+        close(span, refreshed.as_ref().err().map(RefreshError::class));
+        let Err(failed) = refreshed else { return Ok(()) };
         Err(match failed {
             RefreshError::Gone => self.no_credentials(ctx.tenant(), integration, errand.account),
             RefreshError::Dead => self.reconnect(ctx.tenant(), integration, row),
@@ -503,6 +530,63 @@ fn cooling(retry_at_ms: Option<i64>, now_ms: i64) -> bool {
 
 fn account_flag(account: &str) -> String {
     if account == "default" { String::new() } else { format!(" --account {account}") }
+}
+
+/// The span of a request that is about to leave, as far as its caller may know it.
+fn outward(errand: &Errand<'_>, draft: &Draft, request: &HttpRequest, tries: &Tries) -> Option<Open> {
+    let template = draft.template();
+    let mut span = errand.trace?.span(Kind::Client, format!("{} {template}", request.method.as_str()));
+    span.set(names::INTEGRATION, errand.integration.instance.clone());
+    span.set(names::HTTP_METHOD, request.method.as_str());
+    span.set(names::URL_TEMPLATE, template);
+    span.set(names::SERVER_ADDRESS, host_label(&request.url));
+    if tries.repeats > 0 || tries.refreshed {
+        span.set(names::HTTP_RESEND, i64::from(tries.repeats) + i64::from(tries.refreshed));
+    }
+    Some(span)
+}
+
+/// Ends it with what came back.
+fn told(span: Option<Open>, is_probe: bool, answered: &Result<HttpResponse, SendError>) {
+    let Some(mut span) = span else { return };
+    span.set(names::BREAKER_STATE, if is_probe { "probe" } else { "closed" });
+    match answered {
+        Ok(response) => {
+            span.set(names::HTTP_STATUS, i64::from(response.status));
+            if let Some(id) = request_id(response) {
+                span.set(names::UPSTREAM_REQUEST_ID, id);
+            }
+            span.end((response.status >= 400).then_some("http_status"));
+        }
+        Err(error) => span.end(Some(error.class())),
+    }
+}
+
+/// Ends the span where `result` is an error.
+fn noted<T>(span: &mut Option<Open>, result: Result<T, ToolError>) -> Result<T, ToolError> {
+    if let Err(error) = &result {
+        close(span.take(), Some(error.kind().as_str()));
+    }
+    result
+}
+
+fn close(span: Option<Open>, error: Option<&'static str>) {
+    if let Some(span) = span {
+        span.end(error);
+    }
+}
+
+/// Headers in which providers say what they call a request.
+const REQUEST_IDS: [&str; 6] =
+    ["x-request-id", "request-id", "x-amzn-requestid", "x-amz-request-id", "x-fb-trace-id", "x-li-uuid"];
+
+/// What the provider calls the request, if it reads as an id.
+fn request_id(response: &HttpResponse) -> Option<String> {
+    let fits = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_=+/.:".contains(&byte))
+    };
+    REQUEST_IDS.iter().find_map(|name| response.header(name)).filter(fits).map(str::to_owned)
 }
 
 /// What an answer says about the upstream and its limits: every other no is about the request or its credential.

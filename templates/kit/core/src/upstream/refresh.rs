@@ -22,7 +22,7 @@ use super::provider::AuthShape;
 use super::token::{self, Answer, Grant, Refusal};
 use crate::flight::{Flight, Flights};
 use crate::inbound::TenantCtx;
-use crate::observe::{Alarm, AlarmEvent};
+use crate::observe::{Alarm, AlarmEvent, RefreshEvent};
 use crate::ports::{Clock, HttpRequest, HttpResponse, HttpSend, Rng, SendError, Sleep, Spawn, Telemetry};
 use crate::registry::Mounted;
 use crate::store::Store;
@@ -88,6 +88,22 @@ pub(crate) enum RefreshError {
     Busy,
     /// The store or the vault does not answer.
     Unavailable,
+}
+
+impl RefreshError {
+    /// The name in traces and metrics.
+    pub(crate) const fn class(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::Dead => "dead",
+            Self::NoApp => "no_app",
+            Self::Misconfigured(_) => "misconfigured",
+            Self::CoolingDown(_) => "cooling_down",
+            Self::Later(_) => "later",
+            Self::Busy => "busy",
+            Self::Unavailable => "unavailable",
+        }
+    }
 }
 
 impl From<VaultError> for RefreshError {
@@ -227,7 +243,10 @@ impl Refresher {
             }
             let owner = crate::token::random(&*self.rng, 16).map_err(|_| RefreshError::Unavailable)?;
             if let Some(lease) = self.leases.take(&self.store, &*self.clock, ctx, &row, owner).await? {
-                return self.lead(ctx, integration, row, credential, lease).await;
+                let led = self.lead(ctx, integration, row, credential, lease).await;
+                let outcome = led.as_ref().map_or_else(RefreshError::class, |()| "ok");
+                self.telemetry.refreshed(&RefreshEvent { integration: &integration.instance, outcome });
+                return led;
             }
             let waited = Duration::from_micros((self.clock.monotonic_us() - began).unsigned_abs());
             if waited >= self.timing.wait {

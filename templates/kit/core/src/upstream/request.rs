@@ -95,6 +95,14 @@ impl Draft {
         self
     }
 
+    /// The path as it is told to others: a part that a call put in, or that looks like an id, is `{}`.
+    pub(crate) fn template(&self) -> String {
+        let path = self.path.trim_matches('/').split('/').filter(|part| !part.is_empty());
+        let written = path.map(|part| if names_something(part) { "{}" } else { part });
+        let parts = written.chain(self.segments.iter().map(|_| "{}"));
+        parts.fold(String::new(), |path, part| path + "/" + part)
+    }
+
     /// Whether it may be sent twice.
     pub(crate) fn is_safe(&self) -> bool {
         self.safe || self.method == Method::Get
@@ -142,6 +150,12 @@ impl Draft {
 pub(crate) fn set_header(headers: &mut Vec<(String, String)>, name: String, value: String) {
     headers.retain(|(other, _)| !other.eq_ignore_ascii_case(&name));
     headers.push((name, value));
+}
+
+/// Whether a part of a path names one of many: words of an API are short and have few digits.
+fn names_something(part: &str) -> bool {
+    let digits = part.bytes().filter(u8::is_ascii_digit).count();
+    digits > 4 || part.len() > 40 || part.contains(['@', '%'])
 }
 
 /// Whether a part of a path means another one. The URL parser drops tabs and newlines, so they hide such a part.
@@ -240,6 +254,20 @@ mod tests {
         draft.segments = segments.iter().map(|s| (*s).to_owned()).collect();
         draft.query = Query::Pairs(vec![("q".into(), "a b&c".into())]);
         draft.url(&Url::parse("https://api.example.com/base/?x=1").unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_template_has_no_id_in_it() {
+        let template = |path: &str, segments: &[&str]| {
+            let segments = segments.iter().map(|s| (*s).to_owned()).collect();
+            Draft { segments, ..Draft::new(Method::Get, path) }.template()
+        };
+        assert_eq!(template("/v1/pages", &[]), "/v1/pages");
+        assert_eq!(template("/v1/pages", &["1f0c", "blocks"]), "/v1/pages/{}/{}");
+        assert_eq!(template("v26/customers/1234567890/googleAds:search", &[]), "/v26/customers/{}/googleAds:search");
+        assert_eq!(template("/admin/api/2026-10/graphql.json", &[]), "/admin/api/{}/graphql.json");
+        assert_eq!(template("/users/a@b.test", &[]), "/users/{}");
+        assert_eq!(template("/", &[]), "");
     }
 
     #[test]

@@ -28,12 +28,14 @@ pub(crate) use reload::Reload;
 
 use crate::failure::Hinted;
 use crate::settings::AdminListen;
+use crate::telemetry::Reporting;
 
 /// What the operator can reach of a serving process.
 pub(crate) struct Admin {
     pub(crate) kit: Arc<Kit>,
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) reload: Reload,
+    pub(crate) reporting: Arc<Reporting>,
     /// Told when the operator asks for the end.
     pub(crate) drain: Arc<Notify>,
 }
@@ -76,6 +78,7 @@ fn routes(admin: Arc<Admin>, token: Option<Secret>) -> Router {
         .route("/status", get(status))
         .route("/limits/{tenant}", get(limits))
         .route("/breakers", get(breakers))
+        .route("/metrics", get(metrics))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .fallback(|| async { refused(StatusCode::NOT_FOUND, "there is nothing of that name", None) })
@@ -128,6 +131,14 @@ async fn limits(State(admin): State<Arc<Admin>>, Path(tenant): Path<String>) -> 
 
 async fn breakers(State(admin): State<Arc<Admin>>) -> Response {
     answer(&admin.kit.operator.limits_breakers())
+}
+
+/// For Prometheus, or whatever reads its format.
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.reporting.prometheus() {
+        Some(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        None => refused(StatusCode::NOT_FOUND, "this build counts nothing", Some("build it with the feature `otlp`")),
+    }
 }
 
 async fn reload(State(admin): State<Arc<Admin>>) -> Response {

@@ -82,6 +82,10 @@ pub(super) struct Dev {
     #[cfg(feature = "stdio")]
     #[arg(long)]
     pub(super) stdio: bool,
+    /// Send traces and metrics to this collector, for example http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub(super) otlp: Option<url::Url>,
     /// Print one line of JSON for programs instead of text for people
     #[arg(long)]
     pub(super) json: bool,

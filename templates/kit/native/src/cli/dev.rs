@@ -11,25 +11,47 @@ use crate::client_config::{Client, Route, write};
 use crate::dev::{self, Dev, TENANT};
 use crate::out;
 use crate::settings::Settings;
+use crate::telemetry::Reporting;
 
 pub(super) async fn run(app: &App, settings: &Settings, command: args::Dev) -> anyhow::Result<()> {
-    let Dev { kit, key } = dev::start(app, settings, &command.folder).await?;
+    let settings = &with_collector(settings, &command);
+    let reporting = Reporting::start(app, settings)?;
+    let Dev { kit, key } = dev::start(app, settings, &command.folder, reporting.port()).await?;
     #[cfg(feature = "stdio")]
     if command.stdio {
-        return crate::stdio::one(kit, settings, TENANT).await;
+        return crate::stdio::one(kit, settings, &reporting, TENANT).await;
     }
     let key = key.expose_str().context("failed to show the development key")?.to_owned();
     #[cfg(feature = "http")]
-    return over_http(kit, settings, &command, &key).await;
+    return over_http(kit, settings, &command, &key, &reporting).await;
     #[cfg(not(feature = "http"))]
     {
-        let _ = (key, settings);
+        let _ = (key, settings, reporting);
         announce_stdio(&kit, &command)
     }
 }
 
+/// The same settings, with the collector that the command line names.
+fn with_collector(settings: &Settings, command: &args::Dev) -> Settings {
+    let mut settings = settings.clone();
+    #[cfg(feature = "otlp")]
+    if let Some(url) = &command.otlp {
+        settings.telemetry.otlp_endpoint = Some(url.clone());
+    }
+    #[cfg(not(feature = "otlp"))]
+    let _ = command;
+    settings.telemetry.sampling = crate::settings::Sampling { percent: 100, ..settings.telemetry.sampling };
+    settings
+}
+
 #[cfg(feature = "http")]
-async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str) -> anyhow::Result<()> {
+async fn over_http(
+    kit: Kit,
+    settings: &Settings,
+    command: &args::Dev,
+    key: &str,
+    reporting: &Reporting,
+) -> anyhow::Result<()> {
     use crate::http::{Http, PATH, listen};
 
     if !command.bind.ip().is_loopback() {
@@ -58,8 +80,11 @@ async fn over_http(kit: Kit, settings: &Settings, command: &args::Dev, key: &str
         drain: std::time::Duration::from_secs(2),
         ..settings.clone()
     };
-    let http = Http::new(std::sync::Arc::new(kit), &settings);
-    Ok(crate::serve::until_signal(http, listener, signals, std::future::pending()).await?)
+    let kit = std::sync::Arc::new(kit);
+    reporting.watch(&kit);
+    crate::serve::until_signal(Http::new(kit, &settings), listener, signals, std::future::pending()).await?;
+    reporting.end().await;
+    Ok(())
 }
 
 /// Serves the sandboxes to other programs as well.

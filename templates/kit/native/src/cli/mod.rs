@@ -22,6 +22,8 @@ use tracing::level_filters::LevelFilter;
 
 use crate::log::{self, Format};
 use crate::settings::Settings;
+#[cfg(feature = "stdio")]
+use crate::telemetry::Reporting;
 use crate::{clock, failure, host, out};
 use args::{Args, Command};
 
@@ -53,10 +55,11 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Stdio(command) => {
             let settings = load()?;
             log::start(settings.log_level, settings.log_format, false);
-            let kit = host::live(app, &settings).await?;
+            let reporting = Reporting::start(app, &settings)?;
+            let kit = host::serving(app, &settings, reporting.port()).await?;
             match command.tenants {
-                Some(tenants) => crate::stdio::several(kit, &settings, &tenants).await.map(done),
-                None => crate::stdio::one(kit, &settings, &command.tenant(app.name())?).await.map(done),
+                Some(tenants) => crate::stdio::several(kit, &settings, &reporting, &tenants).await.map(done),
+                None => crate::stdio::one(kit, &settings, &reporting, &command.tenant(app.name())?).await.map(done),
             }
         }
         Command::Config(args::Config::Check) => check::run(app, &args.config).await,

@@ -6,6 +6,7 @@
 //! lists as publicly cacheable, which for lists that depend on the caller would be a leak.
 
 mod convert;
+mod facts;
 mod who;
 
 pub use who::Who;
@@ -86,7 +87,8 @@ fn opens_addresses(ctx: &RequestContext<RoleServer>) -> bool {
 
 /// What the pipeline needs to know of the client.
 fn caller(ctx: &RequestContext<RoleServer>) -> Caller {
-    Caller { cancelled: Box::pin(ctx.ct.clone().cancelled_owned()), progress: progress(ctx) }
+    let cancelled = Box::pin(ctx.ct.clone().cancelled_owned());
+    Caller { cancelled, progress: progress(ctx), request: facts::of(ctx) }
 }
 
 fn progress(ctx: &RequestContext<RoleServer>) -> Option<ProgressSink> {

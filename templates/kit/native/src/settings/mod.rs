@@ -11,10 +11,12 @@ mod network;
 mod plans;
 mod reader;
 mod source;
+mod telemetry;
 mod vault;
 
 pub use admin::AdminListen;
 pub use limits::LimitSettings;
+pub use telemetry::{Sampling, TelemetrySettings};
 pub use vault::{KekSource, VaultSettings};
 
 use std::collections::BTreeMap;
@@ -82,6 +84,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Then calls in flight may take this long.
     pub drain: Duration,
+    /// Traces and metrics.
+    pub telemetry: TelemetrySettings,
     /// Log level.
     pub log_level: LevelFilter,
     /// Log format.
@@ -168,6 +172,7 @@ impl Settings {
             sweep: Duration::from_secs(reader.count("refresh.sweep_s", 1..=86_400, 60)),
             grace: Duration::from_millis(reader.count("shutdown.grace_ms", 0..=300_000, 5_000)),
             drain: Duration::from_millis(reader.count("shutdown.drain_ms", 0..=3_600_000, 25_000)),
+            telemetry: telemetry::read(&mut reader, &environment),
             log_level: reader
                 .parsed("log.level", "give off, error, warn, info, debug or trace")
                 .unwrap_or(LevelFilter::INFO),

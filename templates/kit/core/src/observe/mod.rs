@@ -1,8 +1,14 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! What is reported of a finished call. Nothing here can hold an argument, an answer or a token: redaction by
-//! construction, not by filtering.
+//! What is reported of a finished call, and what it left on its way. Nothing here can hold an argument, an answer or a token:
+//! redaction by construction, not by filtering.
+
+pub mod names;
+pub mod request;
+pub mod trace;
 
 use crate::tenant::TenantId;
+use request::RequestFacts;
+use trace::Trace;
 
 /// What a call asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,16 +37,42 @@ impl Operation {
 pub struct CallEvent<'a> {
     /// What was asked for.
     pub operation: Operation,
-    /// Full name of the tool or prompt, or the resource's address. Always a registered one.
+    /// Full name of the tool or prompt, or the resource's address. Always a registered one; empty for one that is not.
     pub target: &'a str,
+    /// What the transport knows of the request.
+    pub request: &'a RequestFacts,
+    /// Where the call was, and for how long.
+    pub trace: &'a Trace,
+    /// The answer, if there is one.
+    pub result: Option<ResultFacts>,
     /// Whose call it was.
     pub tenant: &'a TenantId,
     /// Which key or process made it.
     pub principal: &'a str,
     /// `ok`, `cancelled`, or the class of the error.
-    pub outcome: &'a str,
+    pub outcome: &'static str,
     /// From the start of the pipeline to the answer.
     pub duration_us: i64,
+}
+
+/// What may be known of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResultFacts {
+    /// Its bytes as JSON.
+    pub bytes: usize,
+    /// Entries of the longest list in it, one level deep.
+    pub items: Option<usize>,
+    /// Keyed hash: equal answers have equal ones.
+    pub hash: Option<String>,
+}
+
+/// A renewal of tokens has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshEvent<'a> {
+    /// Instance name of the integration.
+    pub integration: &'a str,
+    /// `ok`, or why there are no new tokens.
+    pub outcome: &'static str,
 }
 
 /// Something that a person should look at. Each is reported when it begins, not again while it lasts.
