@@ -209,6 +209,7 @@ impl World {
             send: Some(Arc::new(Way(upstream.clone()))),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: Arc::new(LogTelemetry),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -219,6 +220,7 @@ impl World {
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
             breakers,
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };
@@ -492,7 +494,7 @@ async fn a_client_that_leaves_its_probe_wedges_nothing() {
     pass(60_000).await;
     world.upstream.script(|_| Reply::Never);
     for _ in 0..50 {
-        let caller = Caller { cancelled: Box::pin(sleep(Duration::from_millis(5))), progress: None };
+        let caller = Caller { cancelled: Box::pin(sleep(Duration::from_millis(5))), ..Caller::patient() };
         let left = world.kit.pipeline.tool(&a, "crm_write", json!({}), caller).await;
         assert_eq!(left, Err(Failure::Cancelled));
     }
@@ -513,7 +515,7 @@ async fn an_upstream_that_never_answers_opens_it_and_clients_that_leave_do_not()
     let a = world.tenant("a").await;
     world.upstream.script(|_| Reply::Never);
     for _ in 0..20 {
-        let caller = Caller { cancelled: Box::pin(sleep(Duration::from_secs(1))), progress: None };
+        let caller = Caller { cancelled: Box::pin(sleep(Duration::from_secs(1))), ..Caller::patient() };
         assert!(world.kit.pipeline.tool(&a, "crm_me", json!({}), caller).await.is_err());
     }
     for _ in 0..5 {

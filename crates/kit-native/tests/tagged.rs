@@ -180,7 +180,7 @@ async fn no_request_ever_carries_another_tenants_token() {
                         }
                         _ => Box::pin(std::future::pending()),
                     };
-                    let caller = Caller { cancelled, progress: None };
+                    let caller = Caller { cancelled, ..Caller::patient() };
                     let outcome = match test.kit.pipeline.tool(tenant, "a_whose", json!({}), caller).await {
                         Ok(answer) => {
                             assert_eq!(answer.value["owner"], tenant.tenant().as_str());

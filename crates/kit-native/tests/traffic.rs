@@ -119,7 +119,7 @@ async fn a_call_under_way_keeps_its_place_until_its_client_leaves() {
     kit.kit.traffic.set_rules(only(Plan { concurrency: Some(1), ..plan("") }));
     let a = kit.bare_tenant("a").await;
     let (leave, left) = tokio::sync::oneshot::channel::<()>();
-    let caller = Caller { cancelled: Box::pin(async { drop(left.await) }), progress: None };
+    let caller = Caller { cancelled: Box::pin(async { drop(left.await) }), ..Caller::patient() };
     let (pipeline, ctx) = (kit.kit.pipeline.clone(), a.clone());
     let waiting = tokio::spawn(async move { pipeline.tool(&ctx, "p_waits", json!({}), caller).await });
     while kit.kit.traffic.in_flight() == 0 {
@@ -189,7 +189,7 @@ async fn a_months_units_hold_over_days_and_over_a_restart() {
     call(&kit, &a, "p_fine").await.unwrap();
     kit.clock.advance_ms(3 * 86_400_000);
     call(&kit, &a, "p_fine").await.unwrap();
-    kit.kit.usage.flush().await.unwrap();
+    kit.kit.ledger.settled().await;
     // What was counted is read again once it is stale, as another replica would read it.
     kit.clock.advance_ms(11_000);
     let refused = call(&kit, &a, "p_fine").await.unwrap_err();

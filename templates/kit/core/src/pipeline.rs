@@ -1,7 +1,8 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The one path that every call takes, whatever brought it here:
 //!
-//! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → counted, reported → answer.
+//! authenticated → known? → room in the ledger → arguments valid? → limits → intent → the owner's code under guard → output
+//! cap → audit and usage committed, reported → answer.
 //!
 //! Authentication comes before: [`Pipeline::tool`] takes a [`TenantCtx`], which only `inbound` makes. HTTP, stdio and
 //! Workers differ only in what feeds this module.
@@ -11,20 +12,22 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Call, Inner, ProgressSink};
 use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
-use crate::ledger::usage::Usage;
+use crate::ledger::redact::Shape;
+use crate::ledger::{ClientInfo, Ledger, OpenCall};
 use crate::limit::traffic::{Admitted, Traffic};
 use crate::observe::{CallEvent, Operation};
 use crate::ports::{BoxFuture, Clock, Sleep, Telemetry};
 use crate::prompt::Message;
 use crate::registry::{Mounted, Registry};
 use crate::schema;
+use crate::tool::Class;
 use crate::upstream::executor::Executor;
 
 /// The argument that names one of several accounts. Tools have none of that name of their own.
@@ -45,12 +48,16 @@ pub struct Caller {
     pub cancelled: BoxFuture<'static, ()>,
     /// Where progress goes, if the client asked for it.
     pub progress: Option<ProgressSink>,
+    /// The program that calls, as it says of itself.
+    pub client: Option<ClientInfo>,
+    /// Id in hex of the trace that the call belongs to.
+    pub trace: Option<String>,
 }
 
 impl Caller {
     /// A client that waits for the answer and wants nothing else.
     pub fn patient() -> Self {
-        Self { cancelled: Box::pin(std::future::pending()), progress: None }
+        Self { cancelled: Box::pin(std::future::pending()), progress: None, client: None, trace: None }
     }
 }
 
@@ -86,7 +93,7 @@ pub struct Pipeline {
     executor: Arc<Executor>,
     connector: Arc<Connector>,
     traffic: Arc<Traffic>,
-    usage: Arc<Usage>,
+    ledger: Arc<Ledger>,
     telemetry: Arc<dyn Telemetry>,
     clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
@@ -101,13 +108,13 @@ impl Pipeline {
         executor: Arc<Executor>,
         connector: Arc<Connector>,
         traffic: Arc<Traffic>,
-        usage: Arc<Usage>,
+        ledger: Arc<Ledger>,
         telemetry: Arc<dyn Telemetry>,
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
         bounds: Bounds,
     ) -> Self {
-        Self { registry, executor, connector, traffic, usage, telemetry, clock, sleep, bounds }
+        Self { registry, executor, connector, traffic, ledger, telemetry, clock, sleep, bounds }
     }
 
     /// What this server offers.
@@ -125,14 +132,18 @@ impl Pipeline {
     ) -> Result<Answer, Failure> {
         let Some(tool) = self.registry.tool(name) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let mut open = self.ledger.open(ctx, &tool.name, tool.class, caller.client, caller.trace).await?;
+        open.arguments(&tool.shape, &arguments);
+        let captured = self.ledger.captures(ctx).await.then(|| arguments.clone());
         let result = async {
             let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
-            let _room = self.admit(ctx, &tool.name, &mut charged).await?;
+            let _room = self.admit(ctx, &tool.name, &mut open).await?;
+            open.intent().await?;
             let named = account.clone();
             let (call, run) = (self.call(ctx, &tool.integration, account, started, caller.progress), tool.run.clone());
-            let value = match self.guarded(caller.cancelled, async move { run(call, arguments).await }).await {
+            let value = match self.guarded(&mut open, caller.cancelled, async move { run(call, arguments).await }).await
+            {
                 Err(Failure::Tool(error)) => {
                     return Err(self.with_link(ctx, &tool.integration, named, error).await.into());
                 }
@@ -143,8 +154,8 @@ impl Pipeline {
             Ok(Answer { value, text })
         }
         .await;
-        self.report(Operation::Tool, &tool.name, ctx, started, charged, &result);
-        result
+        let told = |answer: &Answer| answer.value.clone();
+        self.close(Operation::Tool, &tool.name, ctx, started, open, captured, result, told).await
     }
 
     /// Fills the prompt `name`.
@@ -157,19 +168,22 @@ impl Pipeline {
     ) -> Result<Vec<Message>, Failure> {
         let Some(prompt) = self.registry.prompt(name) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let mut open = self.ledger.open(ctx, &prompt.name, Class::Read, caller.client, caller.trace).await?;
+        open.arguments(&prompt.shape, &arguments);
+        let captured = self.ledger.captures(ctx).await.then(|| arguments.clone());
         let result = async {
-            let _room = self.admit(ctx, &prompt.name, &mut charged).await?;
+            let _room = self.admit(ctx, &prompt.name, &mut open).await?;
             let account = self.account(ctx, &prompt.integration, None).await?;
             let (call, run) =
                 (self.call(ctx, &prompt.integration, account, started, caller.progress), prompt.run.clone());
-            let messages = self.guarded(caller.cancelled, async move { run(call, arguments).await }).await?;
+            let messages = self.guarded(&mut open, caller.cancelled, async move { run(call, arguments).await }).await?;
             messages.iter().try_for_each(|message| self.cap(&message.text))?;
             Ok(messages)
         }
         .await;
-        self.report(Operation::Prompt, &prompt.name, ctx, started, charged, &result);
-        result
+        let told =
+            |messages: &Vec<Message>| messages.iter().map(|message| Value::from(message.text.as_str())).collect();
+        self.close(Operation::Prompt, &prompt.name, ctx, started, open, captured, result, told).await
     }
 
     /// Reads the resource at `uri`; returns its media type and text.
@@ -181,19 +195,21 @@ impl Pipeline {
     ) -> Result<(&'static str, String), Failure> {
         let Some(resource) = self.registry.resource(uri) else { return Err(Failure::Unknown) };
         let started = self.clock.monotonic_us();
-        let mut charged = None;
+        let mut open = self.ledger.open(ctx, &resource.name, Class::Read, caller.client, caller.trace).await?;
+        open.arguments(&Shape::default(), &json!({}));
+        let captured = self.ledger.captures(ctx).await.then(|| json!({}));
         let result = async {
-            let _room = self.admit(ctx, &resource.name, &mut charged).await?;
+            let _room = self.admit(ctx, &resource.name, &mut open).await?;
             let account = self.account(ctx, &resource.integration, None).await?;
             let (call, run) =
                 (self.call(ctx, &resource.integration, account, started, caller.progress), resource.run.clone());
-            let text = self.guarded(caller.cancelled, async move { run(call).await }).await?.0;
+            let text = self.guarded(&mut open, caller.cancelled, async move { run(call).await }).await?.0;
             self.cap(&text)?;
             Ok((resource.media_type, text))
         }
         .await;
-        self.report(Operation::Resource, &resource.uri, ctx, started, charged, &result);
-        result
+        let told = |(_, text): &(&'static str, String)| Value::from(text.as_str());
+        self.close(Operation::Resource, &resource.uri, ctx, started, open, captured, result, told).await
     }
 
     /// The accounts that `ctx` may choose from, by integration: where it has several and is bound to none. Tools of these
@@ -268,15 +284,16 @@ impl Pipeline {
         }))
     }
 
-    /// Lets the call in, or says when to come back. `charged` is what it costs from then on.
-    async fn admit(&self, ctx: &TenantCtx, target: &str, charged: &mut Option<u32>) -> Result<Admitted, ToolError> {
+    /// Lets the call in, or says when to come back. From then on it costs something.
+    async fn admit(&self, ctx: &TenantCtx, target: &str, open: &mut OpenCall) -> Result<Admitted, ToolError> {
         let admitted = self.traffic.admit(ctx, target).await?;
-        *charged = Some(admitted.units);
+        open.charged(admitted.units);
         Ok(admitted)
     }
 
     async fn guarded<T>(
         &self,
+        open: &mut OpenCall,
         cancelled: BoxFuture<'static, ()>,
         work: impl Future<Output = Result<T, ToolError>>,
     ) -> Result<T, Failure> {
@@ -287,7 +304,10 @@ impl Pipeline {
                 let message = format!("the call took longer than {} s", self.bounds.deadline.as_secs_f32());
                 Err(ToolError::new(ErrorKind::Timeout, message).into())
             }
-            Ended::Panicked => Err(ToolError::new(ErrorKind::Internal, "internal error").into()),
+            Ended::Panicked => {
+                open.panicked();
+                Err(ToolError::new(ErrorKind::Internal, "internal error").into())
+            }
         }
     }
 
@@ -299,32 +319,46 @@ impl Pipeline {
         Err(ToolError::new(ErrorKind::OutputTooLarge, message))
     }
 
-    /// `charged` is what the call costs; a call that was not let in costs nothing.
-    fn report<T>(
+    /// Writes the call down, reports it, and gives its answer free. What was `captured` of a call goes with `told` of its
+    /// answer.
+    #[allow(clippy::too_many_arguments, reason = "all that is known of a call at its end")]
+    async fn close<T>(
         &self,
         operation: Operation,
         target: &str,
         ctx: &TenantCtx,
         started: i64,
-        charged: Option<u32>,
-        result: &Result<T, Failure>,
-    ) {
-        let outcome = match result {
-            Ok(_) => "ok",
-            Err(Failure::Cancelled) => "cancelled",
-            Err(Failure::Unknown) => "unknown",
-            Err(Failure::Tool(error)) => error.kind().as_str(),
+        open: OpenCall,
+        captured: Option<Value>,
+        result: Result<T, Failure>,
+        told: impl FnOnce(&T) -> Value,
+    ) -> Result<T, Failure> {
+        let captured = captured.map(|arguments| match &result {
+            Ok(answer) => json!({"arguments": arguments, "result": told(answer)}),
+            Err(Failure::Tool(error)) => json!({"arguments": arguments, "error": error.to_value()["error"]}),
+            Err(_) => json!({"arguments": arguments}),
+        });
+        let result = match open.close(ctx, outcome(&result), captured).await {
+            Ok(()) => result,
+            Err(error) => Err(error.into()),
         };
-        if let Some(units) = charged {
-            self.usage.count(ctx, target, outcome, units);
-        }
         self.telemetry.call(&CallEvent {
             operation,
             target,
             tenant: ctx.tenant(),
             principal: ctx.principal_label(),
-            outcome,
+            outcome: outcome(&result),
             duration_us: self.clock.monotonic_us().saturating_sub(started),
         });
+        result
+    }
+}
+
+fn outcome<T>(result: &Result<T, Failure>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(Failure::Cancelled) => "cancelled",
+        Err(Failure::Unknown) => "unknown",
+        Err(Failure::Tool(error)) => error.kind().as_str(),
     }
 }

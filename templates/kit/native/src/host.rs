@@ -9,7 +9,7 @@ use kit::App;
 use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
-use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Sql, SqlError};
+use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Spill, Sql, SqlError};
 use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
@@ -19,16 +19,28 @@ use crate::send::NetworkSend;
 #[cfg(feature = "redis")]
 use crate::settings::LimitSettings;
 use crate::settings::{Database, Settings};
+use crate::spill::SpillFile;
 use crate::sqlite::Sqlite;
 use crate::{kek_file, kek_ring};
 
 /// A kit for tenants, with the store and the keys that the settings name.
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
+    with_spill(app, settings, None).await
+}
+
+/// The same for a process that serves: it has the spill, which one process at a time can have.
+pub async fn serving(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
+    let Some((path, max_bytes)) = &settings.audit.spill else { return live(app, settings).await };
+    let spill = SpillFile::open(path, *max_bytes).with_context(|| format!("failed to open `{}`", path.display()))?;
+    with_spill(app, settings, Some(Arc::new(spill))).await
+}
+
+async fn with_spill(app: &App, settings: &Settings, spill: Option<Arc<dyn Spill>>) -> anyhow::Result<Kit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kek = Arc::new(kek_ring::open(&settings.vault, &clock)?);
     let send = Arc::new(NetworkSend::new(settings.egress()));
     let limits = limits(app, settings, &clock).await?;
-    assemble(app, settings, &settings.database, kek, Some(send), limits, Environment::Live, clock).await
+    assemble(app, settings, &settings.database, kek, Some(send), limits, spill, Environment::Live, clock).await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
@@ -37,7 +49,7 @@ pub async fn dev(app: &App, settings: &Settings, folder: &Path, clock: Arc<dyn C
     let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
     let database = Database::Sqlite(folder.join("store.db"));
     let limits = Arc::new(MemoryLimits::default());
-    assemble(app, settings, &database, Arc::new(kek), None, limits, Environment::Dev, clock).await
+    assemble(app, settings, &database, Arc::new(kek), None, limits, None, Environment::Dev, clock).await
 }
 
 #[allow(clippy::too_many_arguments, reason = "what the two kinds of server differ in, each once")]
@@ -48,6 +60,7 @@ async fn assemble(
     kek: Arc<dyn KeyWrap>,
     send: Option<Arc<dyn HttpSend>>,
     limits: Arc<dyn LimitBackend>,
+    spill: Option<Arc<dyn Spill>>,
     environment: Environment,
     clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Kit> {
@@ -61,6 +74,7 @@ async fn assemble(
         send,
         limits,
         telemetry: Arc::new(LogTelemetry),
+        spill,
     };
     let options = Options {
         environment,
@@ -69,6 +83,7 @@ async fn assemble(
         rules: settings.rules.clone(),
         max_upstream_bytes: settings.max_upstream_bytes,
         breakers: settings.breakers,
+        ledger: settings.audit.options,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: settings.public_url.clone(),

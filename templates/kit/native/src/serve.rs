@@ -17,7 +17,7 @@ use crate::{host, upkeep};
 /// Serves until a signal comes.
 pub async fn run(app: &App, settings: &Settings) -> anyhow::Result<()> {
     let signals = Signals::catch()?;
-    let kit = Arc::new(host::live(app, settings).await?);
+    let kit = Arc::new(host::serving(app, settings).await?);
     let listener = listen(settings.bind).await?;
     kit.connector.reached_at(address_of(listener.local_addr()?)?);
     tracing::info!(address = %listener.local_addr()?, tools = kit.registry.tools.len(), "listening");

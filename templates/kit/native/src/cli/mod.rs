@@ -3,6 +3,7 @@
 //! `kit::operator` and prints what it returns.
 
 mod args;
+mod audit;
 mod check;
 mod client_config;
 mod dev;
@@ -51,7 +52,7 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Stdio(command) => {
             let settings = load()?;
             log::start(settings.log_level, settings.log_format, false);
-            let kit = host::live(app, &settings).await?;
+            let kit = host::serving(app, &settings).await?;
             match command.tenants {
                 Some(tenants) => crate::stdio::several(kit, &settings, &tenants).await.map(done),
                 None => crate::stdio::one(kit, &settings, &command.tenant(app.name())?).await.map(done),
@@ -70,6 +71,7 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
         Command::App(command) => operator::app(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Audit(command) => audit::run(&host::live(app, &load()?).await?, command).await,
         Command::Vault(command) => {
             let settings = load()?;
             vault::run(&host::live(app, &settings).await?, &settings, command).await.map(done)

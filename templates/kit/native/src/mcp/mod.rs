@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use kit::boot::Kit;
 use kit::call::{Progress, ProgressSink};
+use kit::ledger::ClientInfo;
 use kit::pipeline::{Caller, Failure};
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, DiscoverResult, GetPromptRequestParams, GetPromptResponse,
@@ -86,7 +87,20 @@ fn opens_addresses(ctx: &RequestContext<RoleServer>) -> bool {
 
 /// What the pipeline needs to know of the client.
 fn caller(ctx: &RequestContext<RoleServer>) -> Caller {
-    Caller { cancelled: Box::pin(ctx.ct.clone().cancelled_owned()), progress: progress(ctx) }
+    Caller {
+        cancelled: Box::pin(ctx.ct.clone().cancelled_owned()),
+        progress: progress(ctx),
+        client: client(ctx),
+        trace: None,
+    }
+}
+
+/// The program that calls: as each request of the stateless era says, or as the handshake did. Where there was no handshake
+/// either, on HTTP, rmcp makes one up in its own name.
+fn client(ctx: &RequestContext<RoleServer>) -> Option<ClientInfo> {
+    let made_up = Implementation::default();
+    let named = ctx.client_info().filter(|named| named.name != made_up.name || named.version != made_up.version)?;
+    Some(ClientInfo::new(&named.name, &named.version))
 }
 
 fn progress(ctx: &RequestContext<RoleServer>) -> Option<ProgressSink> {
