@@ -83,6 +83,7 @@ async fn main() -> anyhow::Result<()> {
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
+        spill: None,
     };
     let options = Options {
         environment: Environment::Live,
@@ -92,6 +93,7 @@ async fn main() -> anyhow::Result<()> {
         rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: settings.max_upstream_bytes,
         breakers: kit::breaker::LevelSettings::default(),
+        ledger: kit::ledger::LedgerOptions::default(),
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: None,

@@ -135,6 +135,7 @@ impl World {
             send: Some(Arc::new(NetworkSend::new(Egress { loopback: true, ..Egress::default() }))),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: Arc::new(LogTelemetry),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -145,6 +146,7 @@ impl World {
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
             breakers: kit::breaker::LevelSettings::default(),
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: Timing::default(),
             integrations: [("real".to_owned(), settings)].into(),
         };

@@ -209,6 +209,7 @@ impl World {
             send: Some(Arc::new(Way(upstream.clone()))),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: Arc::new(LogTelemetry),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -219,6 +220,7 @@ impl World {
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
             breakers,
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

@@ -380,6 +380,7 @@ async fn a_server_outlives_its_keeper_for_the_grace_and_no_longer() {
         send: Some(Arc::new(Direct(upstream.clone()))),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
+        spill: None,
     };
     let settings = vault(address, &file);
     let options = Options {
@@ -391,6 +392,7 @@ async fn a_server_outlives_its_keeper_for_the_grace_and_no_longer() {
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
         breakers: kit::breaker::LevelSettings::default(),
+        ledger: kit::ledger::LedgerOptions::default(),
         refresh: settings.refresh,
         integrations: settings.integrations.clone(),
     };

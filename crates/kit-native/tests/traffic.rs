@@ -189,7 +189,7 @@ async fn a_months_units_hold_over_days_and_over_a_restart() {
     call(&kit, &a, "p_fine").await.unwrap();
     kit.clock.advance_ms(3 * 86_400_000);
     call(&kit, &a, "p_fine").await.unwrap();
-    kit.kit.usage.flush().await.unwrap();
+    kit.kit.ledger.settled().await;
     // What was counted is read again once it is stale, as another replica would read it.
     kit.clock.advance_ms(11_000);
     let refused = call(&kit, &a, "p_fine").await.unwrap_err();

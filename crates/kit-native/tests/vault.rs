@@ -116,6 +116,7 @@ impl Place {
             send: Some(Arc::new(Mirror)),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: Arc::new(LogTelemetry),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -126,6 +127,7 @@ impl Place {
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
             breakers: kit::breaker::LevelSettings::default(),
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

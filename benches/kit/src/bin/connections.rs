@@ -179,6 +179,7 @@ async fn main() -> anyhow::Result<()> {
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
+        spill: None,
     };
     let options = Options {
         environment: Environment::Live,
@@ -189,6 +190,7 @@ async fn main() -> anyhow::Result<()> {
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
         breakers: kit::breaker::LevelSettings::default(),
+        ledger: kit::ledger::LedgerOptions::default(),
         refresh: Timing::default(),
         integrations: BTreeMap::new(),
     };

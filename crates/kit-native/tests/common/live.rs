@@ -88,6 +88,7 @@ impl Installation {
             send: Some(Arc::new(self.upstream.clone())),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: Arc::new(LogTelemetry),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -98,6 +99,7 @@ impl Installation {
             kms_grace: settings.vault.kms_grace,
             public_url: None,
             breakers: kit::breaker::LevelSettings::default(),
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: settings.refresh,
             integrations: settings.integrations.clone(),
         };

@@ -154,6 +154,7 @@ impl World {
             send: Some(Arc::new(Way { net: self.net.clone(), replica: number })),
             limits: Arc::new(MemoryLimits::default()),
             telemetry: self.reports.clone(),
+            spill: None,
         };
         let options = Options {
             environment: Environment::Live,
@@ -164,6 +165,7 @@ impl World {
             kms_grace: Duration::from_secs(3_600),
             public_url: None,
             breakers: kit::breaker::LevelSettings::default(),
+            ledger: kit::ledger::LedgerOptions::default(),
             refresh: Timing::default(),
             integrations: BTreeMap::new(),
         };

@@ -95,6 +95,7 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
         send: Some(send),
         limits: Arc::new(MemoryLimits::default()),
         telemetry: Arc::new(LogTelemetry),
+        spill: None,
     };
     let bounds = kit::pipeline::Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 16 };
     let options = Options {
@@ -106,6 +107,7 @@ pub async fn kit(place: &Place, authority: &str, timing: Timing, fault: Option<A
         kms_grace: Duration::from_secs(3_600),
         public_url: None,
         breakers: kit::breaker::LevelSettings::default(),
+        ledger: kit::ledger::LedgerOptions::default(),
         refresh: timing,
         integrations: [("real".to_owned(), settings)].into(),
     };

@@ -14,11 +14,12 @@ use crate::breaker::{Breakers, LevelSettings};
 use crate::connect::{self, Connector};
 use crate::inbound::{Authenticator, Environment};
 use crate::ledger::usage::Usage;
+use crate::ledger::{Ledger, LedgerOptions, LedgerParts};
 use crate::limit::traffic::{Rules, Traffic};
 use crate::observe::trace::Ids;
 use crate::operator::Operator;
 use crate::pipeline::{Bounds, Pipeline};
-use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Sql, SqlError, Telemetry};
+use crate::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Rng, Sleep, Spawn, Spill, Sql, SqlError, Telemetry};
 use crate::registry::{IntegrationSettings, Registry, RegistryError};
 use crate::store::Store;
 use crate::store::migrate::MigrateError;
@@ -50,6 +51,8 @@ pub struct Ports {
     pub limits: Arc<dyn LimitBackend>,
     /// Where calls are reported.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Where the ledger goes while the database is away; without it calls are refused then.
+    pub spill: Option<Arc<dyn Spill>>,
 }
 
 /// What the owner set.
@@ -70,6 +73,8 @@ pub struct Options {
     pub breakers: LevelSettings,
     /// While a key-encryption key cannot be reached, a data key that it opened is used for this long.
     pub kms_grace: Duration,
+    /// How calls are written down.
+    pub ledger: LedgerOptions,
     /// Where people reach this server, if that is known.
     pub public_url: Option<Url>,
     /// Settings by instance name.
@@ -94,8 +99,8 @@ pub struct Kit {
     pub sweeper: Arc<Sweeper>,
     /// Who may call how much; its rules can be replaced.
     pub traffic: Arc<Traffic>,
-    /// Usage; the host writes it now and then, and at the end.
-    pub usage: Arc<Usage>,
+    /// Audit and usage; the host makes checkpoints now and then, and waits for it at the end.
+    pub ledger: Arc<Ledger>,
     /// The breakers, for people to look at.
     pub breakers: Arc<Breakers>,
     /// The vault, for its counters.
@@ -205,13 +210,13 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         }
     };
     let app_key = server_keys::obtain(&store, &*ports.kek, &*ports.rng, Purpose::App).await?;
-    let (clock, rng) = (ports.clock.clone(), ports.rng.clone());
-    let vault = Arc::new(Vault::new(store.clone(), ports.kek, clock, rng, app_key, options.kms_grace));
+    let (kek, clock, rng) = (ports.kek, ports.clock.clone(), ports.rng.clone());
+    let vault = Arc::new(Vault::new(store.clone(), kek.clone(), clock, rng, app_key, options.kms_grace));
     let refresh_ports = RefreshPorts {
         send: send.clone(),
         clock: ports.clock.clone(),
         sleep: ports.sleep.clone(),
-        spawn: ports.spawn,
+        spawn: ports.spawn.clone(),
         rng: ports.rng.clone(),
         telemetry: ports.telemetry.clone(),
     };
@@ -239,6 +244,24 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
     });
     let usage = Arc::new(Usage::new(store.clone(), ports.clock.clone()));
     let traffic = Arc::new(Traffic::new(ports.limits, ports.clock.clone(), usage.clone(), options.rules));
+    let audit_key = server_keys::obtain(&store, &*kek, &*ports.rng, Purpose::Audit).await?;
+    let redaction_key = server_keys::obtain(&store, &*kek, &*ports.rng, Purpose::Redaction).await?;
+    let parts = LedgerParts {
+        store: store.clone(),
+        vault: vault.clone(),
+        usage,
+        clock: ports.clock.clone(),
+        sleep: ports.sleep.clone(),
+        spawn: ports.spawn,
+        rng: ports.rng.clone(),
+        spill: ports.spill,
+        audit_key,
+        redaction_key,
+        server: app.version,
+    };
+    let ledger = Ledger::new(parts, options.ledger).map_err(ServerKeyError::from)?;
+    ledger.recover().await;
+    let ledger = Arc::new(ledger);
     let operator = Arc::new(Operator {
         server: app.name,
         environment,
@@ -248,6 +271,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         authenticator: authenticator.clone(),
         traffic: traffic.clone(),
         breakers: breakers.clone(),
+        ledger: ledger.clone(),
         registry: registry.clone(),
         clock: ports.clock.clone(),
         rng: ports.rng.clone(),
@@ -271,7 +295,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         executor,
         connector.clone(),
         traffic.clone(),
-        usage.clone(),
+        ledger.clone(),
         ports.telemetry,
         ports.clock.clone(),
         ports.sleep,
@@ -287,7 +311,7 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         refresher,
         sweeper,
         traffic,
-        usage,
+        ledger,
         breakers,
         vault,
         store,

@@ -3,11 +3,13 @@
 //! these functions; none of them has rules of its own.
 
 mod app;
+mod audit;
 mod connection;
 mod export;
 mod live;
 mod vault;
 
+pub use audit::{AuditLine, CallShown, Export, Purged};
 pub(crate) use connection::site;
 pub use connection::{NewConnection, SecretForm};
 pub use export::TenantExport;
@@ -17,9 +19,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::breaker::Breakers;
 use crate::inbound::{ApiKey, Authenticator, Environment, TenantCtx};
+use crate::ledger::Ledger;
 use crate::limit::plan::Plans;
 use crate::limit::traffic::Traffic;
 use crate::ports::{Clock, Rng, RngError, SqlError};
@@ -141,6 +145,7 @@ pub struct Operator {
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) traffic: Arc<Traffic>,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
@@ -152,6 +157,7 @@ impl Operator {
     pub async fn tenant_add(&self, tenant: &str) -> Result<(), OperatorError> {
         let tenant = self.parse_tenant(tenant)?;
         let dek = self.vault.new_dek(&tenant).await?;
+        self.audit(Some(&tenant), "tenant add", json!({})).await?;
         match self.store.add_tenant(&tenant, &dek, self.clock.wall_ms()).await {
             Err(SqlError::Constraint) => Err(OperatorError::refused(
                 format!("there is or was a tenant `{tenant}` already"),
@@ -167,6 +173,7 @@ impl Operator {
         if let Some(plan) = plan {
             self.known_plan(plan)?;
         }
+        self.audit(Some(ctx.tenant()), "tenant plan", json!({"plan": plan})).await?;
         self.store.set_tenant_plan(&ctx, plan, self.clock.wall_ms()).await?;
         self.authenticator.forget(ctx.tenant());
         Ok(())
@@ -199,18 +206,24 @@ impl Operator {
     /// Stops (`Suspended`) or resumes (`Active`) a tenant's calls. Other processes follow within 15 s.
     pub async fn tenant_state(&self, tenant: &str, state: TenantState) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        self.audit(Some(ctx.tenant()), "tenant state", json!({"state": state})).await?;
         self.store.set_tenant_state(&ctx, state, self.clock.wall_ms()).await?;
         self.authenticator.forget(ctx.tenant());
         Ok(())
     }
 
-    /// Destroys a tenant's data keys, connections and API keys. There is no way back.
+    /// Destroys a tenant's data keys, connections, API keys and captured calls, and puts a pseudonym in the place of its name
+    /// in audit and usage. There is no way back.
     pub async fn tenant_delete(&self, tenant: &str) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        self.audit(Some(ctx.tenant()), "tenant delete", json!({})).await?;
         let deks = self.store.dek_ids(&ctx).await?;
         self.store.shred_tenant(&ctx, self.clock.wall_ms()).await?;
         self.vault.forget_keys(&ctx, &deks);
         self.authenticator.forget(ctx.tenant());
+        self.ledger.forget_rule(ctx.tenant());
+        let name = ctx.tenant().as_str();
+        self.store.forget_name(name, &self.ledger.key.pseudonym(name)).await?;
         Ok(())
     }
 
@@ -250,6 +263,8 @@ impl Operator {
             expires_ms,
             revoked_ms: None,
         };
+        let details = json!({"account": summary.account, "id": id, "label": label});
+        self.audit(Some(ctx.tenant()), "key create", details).await?;
         self.store.add_key(&ctx, &summary, &hash).await?;
         Ok(NewKey { id, key })
     }
@@ -263,6 +278,7 @@ impl Operator {
     /// Revokes an API key. Other processes follow within 15 s.
     pub async fn key_revoke(&self, tenant: &str, id: &str) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        self.audit(Some(ctx.tenant()), "key revoke", json!({"id": id})).await?;
         if !self.store.revoke_key(&ctx, id, self.clock.wall_ms()).await? {
             return Err(OperatorError::refused(
                 format!("tenant `{tenant}` has no such key"),
@@ -303,6 +319,8 @@ impl Operator {
     pub async fn connection_remove(&self, tenant: &str, integration: &str, account: &str) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
         let account = self.parse_account(account)?;
+        let details = json!({"account": account.as_str(), "integration": integration});
+        self.audit(Some(ctx.tenant()), "connection remove", details).await?;
         if !self.store.remove_connection(&ctx, integration, &account).await? {
             return Err(OperatorError::refused(
                 format!("tenant `{tenant}` has no such connection"),
@@ -311,6 +329,17 @@ impl Operator {
         }
         self.vault.forget(&ctx);
         Ok(())
+    }
+
+    /// Writes a command down before it is carried out: one that cannot be audited changes nothing. `details` are told in full,
+    /// so no secret belongs into them.
+    pub(crate) async fn audit(
+        &self,
+        tenant: Option<&TenantId>,
+        command: &str,
+        details: Value,
+    ) -> Result<(), OperatorError> {
+        Ok(self.ledger.operator(tenant, command, &details).await?)
     }
 
     /// The operator acting on a tenant that exists.

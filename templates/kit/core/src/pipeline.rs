@@ -1,7 +1,8 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The one path that every call takes, whatever brought it here:
 //!
-//! authenticated → known? → arguments valid? → limits → the owner's code under guard → output cap → counted, reported → answer.
+//! authenticated → known? → room in the ledger → arguments valid? → limits → intent → the owner's code under guard → output
+//! cap → audit and usage committed, reported → answer.
 //!
 //! Authentication comes before: [`Pipeline::tool`] takes a [`TenantCtx`], which only `inbound` makes. HTTP, stdio and
 //! Workers differ only in what feeds this module.
@@ -11,14 +12,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::{Call, Inner, ProgressSink};
 use crate::connect::Connector;
 use crate::error::{ErrorKind, ToolError};
 use crate::guard::{self, Ended};
 use crate::inbound::TenantCtx;
-use crate::ledger::usage::Usage;
+use crate::ledger::redact::Shape;
+use crate::ledger::{Ledger, OpenCall};
 use crate::limit::traffic::{Admitted, Traffic};
 use crate::observe::request::RequestFacts;
 use crate::observe::trace::{Ids, Kind, Trace};
@@ -27,6 +29,7 @@ use crate::ports::{BoxFuture, Clock, Sleep, Telemetry};
 use crate::prompt::Message;
 use crate::registry::{Mounted, Registry};
 use crate::schema;
+use crate::tool::Class;
 use crate::upstream::executor::Executor;
 
 /// The argument that names one of several accounts. Tools have none of that name of their own.
@@ -90,7 +93,7 @@ pub struct Pipeline {
     executor: Arc<Executor>,
     connector: Arc<Connector>,
     traffic: Arc<Traffic>,
-    usage: Arc<Usage>,
+    ledger: Arc<Ledger>,
     telemetry: Arc<dyn Telemetry>,
     clock: Arc<dyn Clock>,
     sleep: Arc<dyn Sleep>,
@@ -106,7 +109,7 @@ impl Pipeline {
         executor: Arc<Executor>,
         connector: Arc<Connector>,
         traffic: Arc<Traffic>,
-        usage: Arc<Usage>,
+        ledger: Arc<Ledger>,
         telemetry: Arc<dyn Telemetry>,
         clock: Arc<dyn Clock>,
         sleep: Arc<dyn Sleep>,
@@ -114,7 +117,7 @@ impl Pipeline {
         ids: Ids,
     ) -> Self {
         let ids = Arc::new(ids);
-        Self { registry, executor, connector, traffic, usage, telemetry, clock, sleep, bounds, ids }
+        Self { registry, executor, connector, traffic, ledger, telemetry, clock, sleep, bounds, ids }
     }
 
     /// What this server offers.
@@ -131,16 +134,19 @@ impl Pipeline {
         caller: Caller,
     ) -> Result<Answer, Failure> {
         let Caller { cancelled, progress, request } = caller;
-        let found = self.registry.tool(name);
-        let mut entry = self.enter(Operation::Tool, found.map(|tool| tool.name.as_str()), ctx, request);
+        let Some(tool) = self.registry.tool(name) else { return self.unknown(Operation::Tool, ctx, request) };
+        let mut entry = self.enter(Operation::Tool, &tool.name, tool.class, ctx, request).await?;
+        entry.open.arguments(&tool.shape, &arguments);
+        let captured = self.ledger.captures(ctx).await.then(|| arguments.clone());
         let result = async {
-            let tool = found.ok_or(Failure::Unknown)?;
             let account = self.account(ctx, &tool.integration, Some(&mut arguments)).await?;
             schema::check(&tool.input, &arguments)?;
             let _room = self.admit(&mut entry).await?;
+            self.intend(&mut entry).await?;
             let named = account.clone();
             let (call, run) = (self.call(&entry, &tool.integration, account, progress), tool.run.clone());
-            let value = match self.guarded(cancelled, async move { run(call, arguments).await }).await {
+            let work = async move { run(call, arguments).await };
+            let value = match self.guarded(&mut entry.open, cancelled, work).await {
                 Err(Failure::Tool(error)) => {
                     return Err(self.with_link(ctx, &tool.integration, named, error).await.into());
                 }
@@ -151,9 +157,8 @@ impl Pipeline {
             Ok(Answer { value, text })
         }
         .await;
-        let facts = result.as_ref().ok().map(|answer| Self::facts(&answer.value, &answer.text));
-        self.report(&entry, &result, facts);
-        result
+        let facts = result.as_ref().ok().map(|answer| self.facts(&answer.value, &answer.text));
+        self.close(entry, captured, result, |answer| answer.value.clone(), facts).await
     }
 
     /// Fills the prompt `name`.
@@ -165,20 +170,23 @@ impl Pipeline {
         caller: Caller,
     ) -> Result<Vec<Message>, Failure> {
         let Caller { cancelled, progress, request } = caller;
-        let found = self.registry.prompt(name);
-        let mut entry = self.enter(Operation::Prompt, found.map(|prompt| prompt.name.as_str()), ctx, request);
+        let Some(prompt) = self.registry.prompt(name) else { return self.unknown(Operation::Prompt, ctx, request) };
+        let mut entry = self.enter(Operation::Prompt, &prompt.name, Class::Read, ctx, request).await?;
+        entry.open.arguments(&prompt.shape, &arguments);
+        let captured = self.ledger.captures(ctx).await.then(|| arguments.clone());
         let result = async {
-            let prompt = found.ok_or(Failure::Unknown)?;
             let _room = self.admit(&mut entry).await?;
             let account = self.account(ctx, &prompt.integration, None).await?;
             let (call, run) = (self.call(&entry, &prompt.integration, account, progress), prompt.run.clone());
-            let messages = self.guarded(cancelled, async move { run(call, arguments).await }).await?;
+            let work = async move { run(call, arguments).await };
+            let messages = self.guarded(&mut entry.open, cancelled, work).await?;
             messages.iter().try_for_each(|message| self.cap(&message.text))?;
             Ok(messages)
         }
         .await;
-        self.report(&entry, &result, None);
-        result
+        let told =
+            |messages: &Vec<Message>| messages.iter().map(|message| Value::from(message.text.as_str())).collect();
+        self.close(entry, captured, result, told, None).await
     }
 
     /// Reads the resource at `uri`; returns its media type and text.
@@ -189,20 +197,22 @@ impl Pipeline {
         caller: Caller,
     ) -> Result<(&'static str, String), Failure> {
         let Caller { cancelled, progress, request } = caller;
-        let found = self.registry.resource(uri);
-        let mut entry = self.enter(Operation::Resource, found.map(|resource| resource.name.as_str()), ctx, request);
+        let Some(resource) = self.registry.resource(uri) else {
+            return self.unknown(Operation::Resource, ctx, request);
+        };
+        let mut entry = self.enter(Operation::Resource, &resource.name, Class::Read, ctx, request).await?;
+        entry.open.arguments(&Shape::default(), &json!({}));
+        let captured = self.ledger.captures(ctx).await.then(|| json!({}));
         let result = async {
-            let resource = found.ok_or(Failure::Unknown)?;
             let _room = self.admit(&mut entry).await?;
             let account = self.account(ctx, &resource.integration, None).await?;
             let (call, run) = (self.call(&entry, &resource.integration, account, progress), resource.run.clone());
-            let text = self.guarded(cancelled, async move { run(call).await }).await?.0;
+            let text = self.guarded(&mut entry.open, cancelled, async move { run(call).await }).await?.0;
             self.cap(&text)?;
             Ok((resource.media_type, text))
         }
         .await;
-        self.report(&entry, &result, None);
-        result
+        self.close(entry, captured, result, |(_, text)| Value::from(text.as_str()), None).await
     }
 
     /// The accounts that `ctx` may choose from, by integration: where it has several and is bound to none. Tools of these
@@ -258,16 +268,32 @@ impl Pipeline {
         }
     }
 
-    /// A request begins. `target` is the full name of what it is for, if there is such a thing.
-    fn enter<'a>(
+    /// A request begins: from here on it is written down, however it ends.
+    async fn enter<'a>(
         &self,
         operation: Operation,
-        target: Option<&'a str>,
+        target: &'a str,
+        class: Class,
         ctx: &'a TenantCtx,
         request: RequestFacts,
-    ) -> Entry<'a> {
+    ) -> Result<Entry<'a>, Failure> {
         let trace = Trace::begin(self.clock.clone(), self.ids.clone(), request.parent, request.link);
-        Entry { operation, target: target.unwrap_or_default(), ctx, request, trace, charged: None }
+        let open = self.ledger.open(ctx, target, class, request.client.clone(), Some(trace.id().to_string())).await;
+        let told = Told { operation, target, ctx, request, trace };
+        match open {
+            Ok(open) => Ok(Entry { told, open }),
+            Err(error) => {
+                self.report(&told, "", error.kind().as_str(), None);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// A request for what is not there.
+    fn unknown<T>(&self, operation: Operation, ctx: &TenantCtx, request: RequestFacts) -> Result<T, Failure> {
+        let trace = Trace::begin(self.clock.clone(), self.ids.clone(), request.parent, request.link);
+        self.report(&Told { operation, target: "", ctx, request, trace }, "", "unknown", None);
+        Err(Failure::Unknown)
     }
 
     fn call(
@@ -278,25 +304,26 @@ impl Pipeline {
         progress: Option<ProgressSink>,
     ) -> Call {
         let deadline = i64::try_from(self.bounds.deadline.as_micros()).unwrap_or(i64::MAX);
-        let (started, _) = entry.trace.started();
+        let Told { ctx, trace, .. } = &entry.told;
+        let (started, _) = trace.started();
         Call(Arc::new(Inner {
-            tenant: entry.ctx.clone(),
+            tenant: TenantCtx::clone(ctx),
             integration: integration.clone(),
             account,
             executor: self.executor.clone(),
             deadline_us: started.saturating_add(deadline),
             progress,
-            trace: entry.trace.clone(),
+            trace: trace.clone(),
         }))
     }
 
     /// Lets the call in, or says when to come back. It is charged from then on.
     async fn admit(&self, entry: &mut Entry<'_>) -> Result<Admitted, ToolError> {
-        let mut span = entry.trace.span(Kind::Internal, names::SPAN_LIMIT);
-        match self.traffic.admit(entry.ctx, entry.target).await {
+        let mut span = entry.told.trace.span(Kind::Internal, names::SPAN_LIMIT);
+        match self.traffic.admit(entry.told.ctx, entry.told.target).await {
             Ok(admitted) => {
                 span.end(None);
-                entry.charged = Some(admitted.units);
+                entry.open.charged(admitted.units);
                 Ok(admitted)
             }
             Err(error) => {
@@ -309,8 +336,20 @@ impl Pipeline {
         }
     }
 
+    /// Commits that the call is about to change something, if it may.
+    async fn intend(&self, entry: &mut Entry<'_>) -> Result<(), ToolError> {
+        if entry.open.reads() {
+            return Ok(());
+        }
+        let span = entry.told.trace.span(Kind::Internal, names::SPAN_INTENT);
+        let committed = entry.open.intent().await;
+        span.end(committed.as_ref().err().map(|error| error.kind().as_str()));
+        committed
+    }
+
     async fn guarded<T>(
         &self,
+        open: &mut OpenCall,
         cancelled: BoxFuture<'static, ()>,
         work: impl Future<Output = Result<T, ToolError>>,
     ) -> Result<T, Failure> {
@@ -321,7 +360,10 @@ impl Pipeline {
                 let message = format!("the call took longer than {} s", self.bounds.deadline.as_secs_f32());
                 Err(ToolError::new(ErrorKind::Timeout, message).into())
             }
-            Ended::Panicked => Err(ToolError::new(ErrorKind::Internal, "internal error").into()),
+            Ended::Panicked => {
+                open.panicked();
+                Err(ToolError::new(ErrorKind::Internal, "internal error").into())
+            }
         }
     }
 
@@ -334,31 +376,51 @@ impl Pipeline {
     }
 
     /// What may be known of an answer.
-    fn facts(value: &Value, text: &str) -> ResultFacts {
+    fn facts(&self, value: &Value, text: &str) -> ResultFacts {
         let lists = value.as_object().into_iter().flat_map(|object| object.values());
         let items = lists.filter_map(|value| Some(value.as_array()?.len())).max();
-        ResultFacts { bytes: text.len(), items, hash: None }
+        ResultFacts { bytes: text.len(), items, hash: self.ledger.redactor.answer(text) }
     }
 
-    /// A call that was not let in is not charged.
-    fn report<T>(&self, entry: &Entry<'_>, result: &Result<T, Failure>, facts: Option<ResultFacts>) {
-        let outcome = match result {
-            Ok(_) => "ok",
-            Err(Failure::Cancelled) => "cancelled",
-            Err(Failure::Unknown) => "unknown",
-            Err(Failure::Tool(error)) => error.kind().as_str(),
+    /// Writes the call down, reports it, and gives its answer free. What was `captured` of a call goes with `told` of its
+    /// answer.
+    async fn close<T>(
+        &self,
+        entry: Entry<'_>,
+        captured: Option<Value>,
+        result: Result<T, Failure>,
+        told: impl FnOnce(&T) -> Value,
+        facts: Option<ResultFacts>,
+    ) -> Result<T, Failure> {
+        let captured = captured.map(|arguments| match &result {
+            Ok(answer) => json!({"arguments": arguments, "result": told(answer)}),
+            Err(Failure::Tool(error)) => json!({"arguments": arguments, "error": error.to_value()["error"]}),
+            Err(_) => json!({"arguments": arguments}),
+        });
+        let Entry { told, mut open } = entry;
+        told.trace.requests().into_iter().for_each(|request| open.upstream(request));
+        let call = open.id().to_owned();
+        let span = told.trace.span(Kind::Internal, names::SPAN_COMMIT);
+        let closed = open.close(told.ctx, outcome(&result), captured).await;
+        span.end(closed.as_ref().err().map(|error| error.kind().as_str()));
+        let result = match closed {
+            Ok(()) => result,
+            Err(error) => Err(error.into()),
         };
-        let Entry { operation, target, ctx, request, trace, charged } = entry;
-        if let Some(units) = *charged {
-            self.usage.count(ctx, target, outcome, units);
-        }
+        self.report(&told, &call, outcome(&result), facts.filter(|_| result.is_ok()));
+        result
+    }
+
+    fn report(&self, told: &Told<'_>, call: &str, outcome: &'static str, result: Option<ResultFacts>) {
+        let Told { operation, target, ctx, request, trace } = told;
         let (started, _) = trace.started();
         self.telemetry.call(&CallEvent {
             operation: *operation,
             target,
+            call,
             request,
             trace,
-            result: facts,
+            result,
             tenant: ctx.tenant(),
             principal: ctx.principal_label(),
             outcome,
@@ -367,14 +429,27 @@ impl Pipeline {
     }
 }
 
-/// A request under way: what is reported of it at its end.
-struct Entry<'a> {
+fn outcome<T>(result: &Result<T, Failure>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(Failure::Cancelled) => "cancelled",
+        Err(Failure::Unknown) => "unknown",
+        Err(Failure::Tool(error)) => error.kind().as_str(),
+    }
+}
+
+/// A request, as far as it is reported.
+struct Told<'a> {
     operation: Operation,
     /// Full name of what it is for; empty where there is no such thing.
     target: &'a str,
     ctx: &'a TenantCtx,
     request: RequestFacts,
     trace: Trace,
-    /// What it costs, once it was let in.
-    charged: Option<u32>,
+}
+
+/// A request under way, and its row in the ledger.
+struct Entry<'a> {
+    told: Told<'a>,
+    open: OpenCall,
 }

@@ -344,6 +344,26 @@ pub trait LimitBackend: Send + Sync {
     fn take<'a>(&'a self, charges: &'a [Charge<'a>], now_us: i64) -> BoxFuture<'a, Decision>;
 }
 
+/// Why a spill did not take what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpillError {
+    /// It holds as much as it may, or its disk is full.
+    Full,
+    /// It cannot be read or written.
+    Broken,
+}
+
+/// Where what was to be committed stays while the database is away: on this machine, in the order it came.
+pub trait Spill: Send + Sync {
+    /// Adds a frame. Once this is done the frame survives the process and the machine.
+    fn append<'a>(&'a self, frame: &'a [u8]) -> BoxFuture<'a, Result<(), SpillError>>;
+    /// The frame at `position` and the position behind it; the first is at 0. A frame that was torn while it was written is
+    /// not there.
+    fn read(&self, position: u64) -> BoxFuture<'_, Result<Option<(Vec<u8>, u64)>, SpillError>>;
+    /// Forgets all frames.
+    fn clear(&self) -> BoxFuture<'_, Result<(), SpillError>>;
+}
+
 /// Where finished calls are reported. Reports may be lost; nothing that is billed or audited rides on them.
 pub trait Telemetry: Send + Sync {
     /// One call has been answered.

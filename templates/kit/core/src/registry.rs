@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::app::{App, MakeSandbox};
+use crate::ledger::redact::Shape;
 use crate::pipeline::ACCOUNT;
 use crate::prompt::{self, Prompt};
 use crate::resource::{self, Resource};
@@ -141,6 +142,7 @@ pub struct MountedTool {
     pub input: Arc<Map<String, Value>>,
     /// JSON Schema of the answer.
     pub output: Arc<Map<String, Value>>,
+    pub(crate) shape: Arc<Shape>,
     pub(crate) integration: Arc<Mounted>,
     pub(crate) run: tool::Run,
 }
@@ -160,6 +162,7 @@ pub struct MountedPrompt {
     pub description: String,
     /// Arguments: name, description, whether required.
     pub arguments: Vec<(String, String, bool)>,
+    pub(crate) shape: Shape,
     pub(crate) integration: Arc<Mounted>,
     pub(crate) run: prompt::Run,
 }
@@ -304,6 +307,7 @@ fn mount_tool(tool: &Tool, integration: &Arc<Mounted>, siblings: &[&str]) -> Mou
         class: tool.class,
         input: Arc::new(tool.input.clone()),
         output: Arc::new(tool.output.clone()),
+        shape: tool.shape.clone(),
         integration: integration.clone(),
         run: tool.run.clone(),
     }
@@ -327,6 +331,7 @@ fn mount_prompt(prompt: &Prompt, integration: &Arc<Mounted>, siblings: &[&str]) 
         name: format!("{}_{}", integration.instance, prompt.name),
         description: fill(prompt.description, &integration.instance, siblings),
         arguments: properties.map(argument).collect(),
+        shape: Shape::of(&prompt.input),
         integration: integration.clone(),
         run: prompt.run.clone(),
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::call::Call;
 use crate::error::ToolError;
+use crate::ledger::redact::{self, Shape};
 use crate::ports::BoxFuture;
 use crate::schema;
 
@@ -26,6 +27,17 @@ pub enum Class {
     Write,
     /// Deletes something or cannot be undone.
     Destructive,
+}
+
+impl Class {
+    /// The name in the audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Destructive => "destructive",
+        }
+    }
 }
 
 pub(crate) type Run = Arc<dyn Fn(Call, Value) -> BoxFuture<'static, Result<Value, ToolError>> + Send + Sync>;
@@ -43,6 +55,8 @@ pub struct Tool {
     pub input: Map<String, Value>,
     /// JSON Schema of the answer; always an object.
     pub output: Map<String, Value>,
+    /// What of its arguments the audit may tell.
+    pub(crate) shape: Arc<Shape>,
     pub(crate) run: Run,
 }
 
@@ -115,8 +129,10 @@ impl Tools {
                 Err(error) => Box::pin(async move { Err(ToolError::invalid(format!("invalid arguments: {error}"))) }),
             }
         };
-        let (input, output) = (schema::input::<Args>(), schema::output::<Out>());
-        self.list.push(Tool { name, description, class, input, output, run: Arc::new(erased) });
+        let (mut input, output) = (schema::input::<Args>(), schema::output::<Out>());
+        let shape = Arc::new(Shape::of(&input));
+        redact::strip_marks(&mut input);
+        self.list.push(Tool { name, description, class, input, output, shape, run: Arc::new(erased) });
         self
     }
 }

@@ -9,7 +9,7 @@ use kit::App;
 use kit::boot::{self, BootError, Kit, Options, Ports};
 use kit::inbound::Environment;
 use kit::limit::memory::MemoryLimits;
-use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Sql, SqlError, Telemetry};
+use kit::ports::{Clock, HttpSend, KeyWrap, LimitBackend, Spill, Sql, SqlError, Telemetry};
 use kit::store::migrate::MigrateError;
 
 use crate::clock::{SystemClock, SystemRng, TokioTime};
@@ -19,21 +19,42 @@ use crate::send::NetworkSend;
 #[cfg(feature = "redis")]
 use crate::settings::LimitSettings;
 use crate::settings::{Database, Problem, Problems, Settings};
+use crate::spill::SpillFile;
 use crate::sqlite::Sqlite;
 use crate::{kek_file, kek_ring};
 
 /// A kit for the operator's commands, with the store and the keys that the settings name.
 pub async fn live(app: &App, settings: &Settings) -> anyhow::Result<Kit> {
-    serving(app, settings, Arc::new(LogTelemetry)).await
+    with_spill(app, settings, None, Arc::new(LogTelemetry)).await
 }
 
-/// The same for tenants, whose calls are reported to `telemetry`.
+/// The same for a process that serves: its calls are reported to `telemetry`, and it has the spill, which one process at a time
+/// can have.
 pub async fn serving(app: &App, settings: &Settings, telemetry: Arc<dyn Telemetry>) -> anyhow::Result<Kit> {
+    let spill = match &settings.audit.spill {
+        Some((path, max_bytes)) => {
+            let opened = SpillFile::open(path, *max_bytes);
+            let spill: Arc<dyn Spill> =
+                Arc::new(opened.with_context(|| format!("failed to open `{}`", path.display()))?);
+            Some(spill)
+        }
+        None => None,
+    };
+    with_spill(app, settings, spill, telemetry).await
+}
+
+async fn with_spill(
+    app: &App,
+    settings: &Settings,
+    spill: Option<Arc<dyn Spill>>,
+    telemetry: Arc<dyn Telemetry>,
+) -> anyhow::Result<Kit> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let kek = Arc::new(kek_ring::open(&settings.vault, &clock)?);
     let send = Arc::new(NetworkSend::new(settings.egress()));
     let limits = limits(app, settings, &clock).await?;
-    assemble(app, settings, &settings.database, kek, Some(send), limits, Environment::Live, clock, telemetry).await
+    assemble(app, settings, &settings.database, kek, Some(send), limits, spill, Environment::Live, clock, telemetry)
+        .await
 }
 
 /// A kit for `dev` and tests: its own store and key in `folder`, answered by the sandboxes.
@@ -48,7 +69,7 @@ pub async fn dev(
     let kek = kek_file::read_or_make_dev(&folder.join("kek"))?;
     let database = Database::Sqlite(folder.join("store.db"));
     let limits = Arc::new(MemoryLimits::default());
-    assemble(app, settings, &database, Arc::new(kek), None, limits, Environment::Dev, clock, telemetry).await
+    assemble(app, settings, &database, Arc::new(kek), None, limits, None, Environment::Dev, clock, telemetry).await
 }
 
 #[allow(clippy::too_many_arguments, reason = "what the two kinds of server differ in, each once")]
@@ -59,6 +80,7 @@ async fn assemble(
     kek: Arc<dyn KeyWrap>,
     send: Option<Arc<dyn HttpSend>>,
     limits: Arc<dyn LimitBackend>,
+    spill: Option<Arc<dyn Spill>>,
     environment: Environment,
     clock: Arc<dyn Clock>,
     telemetry: Arc<dyn Telemetry>,
@@ -73,6 +95,7 @@ async fn assemble(
         send,
         limits,
         telemetry,
+        spill,
     };
     let options = Options {
         environment,
@@ -81,6 +104,7 @@ async fn assemble(
         rules: settings.rules.clone(),
         max_upstream_bytes: settings.max_upstream_bytes,
         breakers: settings.breakers,
+        ledger: settings.audit.options,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: settings.public_url.clone(),

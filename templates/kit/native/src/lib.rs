@@ -43,6 +43,7 @@ pub mod send;
 pub mod serve;
 pub mod settings;
 pub mod signal;
+pub mod spill;
 pub mod sqlite;
 #[cfg(feature = "http")]
 pub mod stand_in;

@@ -1,11 +1,12 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! What a serving process does besides answering: it keeps idle connections alive and writes usage, and at its end it waits for
-//! refreshes under way and writes what is left.
+//! What a serving process does besides answering: it keeps idle connections alive and makes checkpoints of the
+//! audit, and at its end it waits for refreshes under way and for the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kit::boot::Kit;
+use kit::ledger::checkpoint::Checkpoint;
 use kit::upstream::sweep::Swept;
 
 use crate::settings::Settings;
@@ -15,7 +16,7 @@ pub(crate) struct Upkeep(Vec<tokio::task::JoinHandle<()>>);
 
 /// Begins it.
 pub(crate) fn start(kit: &Arc<Kit>, settings: &Settings) -> Upkeep {
-    Upkeep(vec![tokio::spawn(sweep(kit.clone(), settings.sweep)), tokio::spawn(write_usage(kit.clone()))])
+    Upkeep(vec![tokio::spawn(sweep(kit.clone(), settings.sweep)), tokio::spawn(look_after_ledger(kit.clone()))])
 }
 
 impl Drop for Upkeep {
@@ -38,15 +39,29 @@ async fn sweep(kit: Arc<Kit>, interval: Duration) {
     }
 }
 
-/// Usage is written this often: quotas of other replicas are behind by as much.
-const FLUSH: Duration = Duration::from_secs(1);
+/// A checkpoint of the audit is this old at most, by whichever replica makes it.
+const CHECKPOINT: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether one is due.
+const LOOK: Duration = Duration::from_secs(60);
+/// What is answered is committed; what is left are calls whose clients have gone.
+const LAST_ROWS: Duration = Duration::from_secs(5);
 
-/// Writes usage, for as long as the process lives.
-async fn write_usage(kit: Arc<Kit>) {
+/// Makes checkpoints and forgets what has had its time, for as long as the process lives.
+async fn look_after_ledger(kit: Arc<Kit>) {
     loop {
-        tokio::time::sleep(FLUSH).await;
-        if let Err(error) = kit.usage.flush().await {
-            tracing::warn!(%error, "failed to write usage; it is kept and tried again");
+        tokio::time::sleep(LOOK).await;
+        let period = i64::try_from(CHECKPOINT.as_millis()).unwrap_or(i64::MAX);
+        match kit.ledger.checkpoint(period).await {
+            Ok(Some(made)) => {
+                // Here it is out of reach of whoever can write the database.
+                let Checkpoint { seq, streams, root, hash, .. } = made;
+                tracing::info!(seq, streams, root, hash, "checkpoint of the audit");
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "failed to make a checkpoint of the audit"),
+        }
+        if let Err(error) = kit.ledger.tidy().await {
+            tracing::warn!(%error, "failed to remove what has expired");
         }
     }
 }
@@ -57,7 +72,7 @@ pub(crate) async fn settle(kit: &Kit, longest: Duration) {
     while kit.refresher.under_way() > 0 && tokio::time::Instant::now() < end {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    if let Err(error) = kit.usage.flush().await {
-        tracing::error!(%error, "failed to write the last usage");
+    if tokio::time::timeout(LAST_ROWS, kit.ledger.settled()).await.is_err() {
+        tracing::error!(waiting = kit.ledger.waiting(), "failed to write the last rows of the audit");
     }
 }

@@ -1,18 +1,19 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! Usage: counted as calls end, written in groups, read for quotas. What is not written yet counts all the same; what other
-//! replicas have used is seen within [`MAX_STALENESS_US`] of their writing it, which is as far as a quota can be overdrawn.
+//! Usage as quotas need it: what the store says, and what this process has counted and not committed yet. What other replicas
+//! have used is seen within [`MAX_STALENESS_US`] of their committing it, which is as far as a quota can be overdrawn. Usage
+//! itself is written with the rows of the audit, in one transaction.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::calendar;
 use crate::inbound::{MAX_STALENESS_US, TenantCtx};
-use crate::ports::{Clock, SqlError};
+use crate::ledger::group::USAGE;
+use crate::ports::{Clock, SqlError, Val};
 use crate::store::Store;
-use crate::store::usage::UsageRow;
 use crate::tenant::TenantId;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(crate) const HOUR_MS: i64 = 3_600_000;
 /// Tenants whose totals are held at most. One that is not held is read again.
 const MAX_HELD: usize = 10_000;
 
@@ -29,7 +30,7 @@ pub struct Spent {
     pub month_ends_ms: i64,
 }
 
-/// Counts, writes and reads.
+/// Counts and reads.
 pub struct Usage {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -38,18 +39,10 @@ pub struct Usage {
 
 #[derive(Default)]
 struct Counted {
-    /// Not written yet: calls and units.
-    pending: HashMap<Key, (i64, i64)>,
+    /// Units that are not committed yet, by hour.
+    pending: HashMap<TenantId, HashMap<i64, i64>>,
     /// What the store said, and what was added here since.
     totals: HashMap<TenantId, Total>,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
-    tenant: TenantId,
-    tool: String,
-    hour: i64,
-    outcome: &'static str,
 }
 
 struct Total {
@@ -66,47 +59,32 @@ impl Usage {
         Self { store, clock, counted: Mutex::default() }
     }
 
-    /// Counts a call that has ended.
-    pub fn count(&self, ctx: &TenantCtx, tool: &str, outcome: &'static str, units: u32) {
-        let hour = self.clock.wall_ms().div_euclid(HOUR_MS);
+    /// Counts a call that has ended and began at `at_ms`.
+    pub(crate) fn count(&self, tenant: &TenantId, at_ms: i64, units: u32) {
+        let units = i64::from(units);
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = Key { tenant: ctx.tenant().clone(), tool: tool.to_owned(), hour, outcome };
-        let row = counted.pending.entry(key).or_insert((0, 0));
-        row.0 += 1;
-        row.1 += i64::from(units);
-        if let Some(total) = counted.totals.get_mut(ctx.tenant()) {
-            total.day += i64::from(units);
-            total.month += i64::from(units);
+        *counted.pending.entry(tenant.clone()).or_default().entry(at_ms.div_euclid(HOUR_MS)).or_default() += units;
+        if let Some(total) = counted.totals.get_mut(tenant) {
+            total.day += units;
+            total.month += units;
         }
     }
 
-    /// Writes what was counted. What cannot be written is kept for the next time.
-    pub async fn flush(&self) -> Result<(), SqlError> {
-        let taken = std::mem::take(&mut self.counted.lock().unwrap_or_else(PoisonError::into_inner).pending);
-        if taken.is_empty() {
-            return Ok(());
-        }
-        let rows: Vec<UsageRow> = taken
-            .iter()
-            .map(|(key, (calls, units))| UsageRow {
-                tenant: key.tenant.clone(),
-                tool: key.tool.clone(),
-                hour: key.hour,
-                outcome: key.outcome,
-                calls: *calls,
-                units: *units,
-            })
-            .collect();
-        let written = self.store.add_usage(&rows).await;
-        if written.is_err() {
-            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-            for (key, (calls, units)) in taken {
-                let row = counted.pending.entry(key).or_insert((0, 0));
-                row.0 += calls;
-                row.1 += units;
+    /// Rows of usage that are in the store by now.
+    pub(crate) fn committed(&self, rows: &[Val]) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows.chunks(USAGE) {
+            let [Val::Text(tenant), _, Val::I64(hour), _, _, Val::I64(units)] = row else { continue };
+            let Ok(tenant) = TenantId::parse(tenant) else { continue };
+            let Some(hours) = counted.pending.get_mut(&tenant) else { continue };
+            if let Some(left) = hours.get_mut(hour) {
+                *left -= units;
+            }
+            hours.retain(|_, left| *left > 0);
+            if hours.is_empty() {
+                counted.pending.remove(&tenant);
             }
         }
-        written
     }
 
     /// What the tenant has used.
@@ -127,10 +105,10 @@ impl Usage {
         }
         let (mut day, mut month) = self.store.units(ctx, day_from, month_from).await?;
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        // What this process has counted and not written is not in the store.
-        for (key, (_, units)) in counted.pending.iter().filter(|(key, _)| key.tenant == *ctx.tenant()) {
-            day += if key.hour >= day_from { *units } else { 0 };
-            month += if key.hour >= month_from { *units } else { 0 };
+        // What this process has counted and not committed is not in the store.
+        for (hour, units) in counted.pending.get(ctx.tenant()).into_iter().flatten() {
+            day += if *hour >= day_from { *units } else { 0 };
+            month += if *hour >= month_from { *units } else { 0 };
         }
         if counted.totals.len() >= MAX_HELD && !counted.totals.contains_key(ctx.tenant()) {
             counted.totals.retain(|_, total| now_us - total.read_us < MAX_STALENESS_US);

@@ -45,6 +45,8 @@ pub struct CallEvent<'a> {
     pub trace: &'a Trace,
     /// The answer, if there is one.
     pub result: Option<ResultFacts>,
+    /// Id of the call, the same as in the audit; empty where it came to nothing before it had one.
+    pub call: &'a str,
     /// Whose call it was.
     pub tenant: &'a TenantId,
     /// Which key or process made it.
@@ -63,7 +65,7 @@ pub struct ResultFacts {
     /// Entries of the longest list in it, one level deep.
     pub items: Option<usize>,
     /// Keyed hash: equal answers have equal ones.
-    pub hash: Option<String>,
+    pub hash: String,
 }
 
 /// A renewal of tokens has ended.

@@ -79,6 +79,8 @@ pub const SPAN_LIMIT: &str = "limit";
 pub const SPAN_VAULT: &str = "vault open";
 /// Span: tokens are renewed, or somebody else's renewal is waited for.
 pub const SPAN_REFRESH: &str = "refresh";
+/// Span: it is committed that something is about to be changed.
+pub const SPAN_INTENT: &str = "ledger intent";
 /// Span: the audit row and the usage are committed.
 pub const SPAN_COMMIT: &str = "ledger commit";
 

@@ -3,6 +3,7 @@
 //! length, and decides nothing.
 
 use super::trace::Parent;
+use crate::ledger::ClientInfo;
 
 /// Longer texts of a client are cut.
 const LONGEST: usize = 64;
@@ -16,8 +17,8 @@ pub struct RequestFacts {
     pub protocol: Option<String>,
     /// How it came.
     pub transport: Transport,
-    /// Name and version of the client.
-    pub client: Option<(String, String)>,
+    /// The program that calls.
+    pub client: Option<ClientInfo>,
     /// The client's span, from `_meta`.
     pub parent: Option<Parent>,
     /// The span that the HTTP request belongs to.

@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::names;
+use crate::ledger::UpstreamCall;
 use crate::ports::Clock;
 
 /// Spans of one call that are kept.
@@ -228,6 +230,25 @@ impl Trace {
     /// When the call began: monotonic microseconds, and milliseconds since the Unix epoch.
     pub fn started(&self) -> (i64, i64) {
         (self.0.start_us, self.0.start_ms)
+    }
+
+    /// The requests to upstreams so far, by integration.
+    pub(crate) fn requests(&self) -> Vec<UpstreamCall> {
+        let spans = self.0.spans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calls: Vec<UpstreamCall> = Vec::new();
+        for span in spans.0.iter().filter(|span| span.kind == Kind::Client) {
+            let text = |wanted| span.attributes.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value);
+            let Some(Attribute::Text(integration)) = text(names::INTEGRATION) else { continue };
+            let status = match text(names::HTTP_STATUS) {
+                Some(Attribute::Number(status)) => u16::try_from(*status).unwrap_or(0),
+                _ => 0,
+            };
+            match calls.iter_mut().find(|call| call.integration == **integration) {
+                Some(call) => (call.status, call.attempts) = (status, call.attempts + 1),
+                None => calls.push(UpstreamCall { integration: integration.to_string(), status, attempts: 1 }),
+            }
+        }
+        calls
     }
 
     /// The spans below the call's own that have ended, and how many more there were.

@@ -1,6 +1,8 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! The owner's apps: what an integration is called by at its provider.
 
+use serde_json::json;
+
 use super::{Operator, OperatorError};
 use crate::secret::Secret;
 use crate::store::apps::AppSummary;
@@ -35,6 +37,8 @@ impl Operator {
             Some(tenant) => Some(self.act_for(tenant).await?),
             None => None,
         };
+        let details = json!({"client_id": client_id, "integration": integration});
+        self.audit(ctx.as_ref().map(|ctx| ctx.tenant()), "app set", details).await?;
         self.vault.put_app(ctx.as_ref(), integration, client_id, &client_secret).await?;
         let tenant = ctx.as_ref().map(|ctx| ctx.tenant());
         self.store.revive_misconfigured(tenant, integration, self.clock.wall_ms()).await?;
@@ -53,6 +57,8 @@ impl Operator {
             Some(tenant) => Some(self.act_for(tenant).await?),
             None => None,
         };
+        let details = json!({"integration": integration});
+        self.audit(ctx.as_ref().map(|ctx| ctx.tenant()), "app remove", details).await?;
         if !self.store.remove_app(ctx.as_ref().map(|ctx| ctx.tenant()), integration).await? {
             return Err(OperatorError::refused(
                 "there is no such app".to_owned(),

@@ -2,6 +2,7 @@
 //! Connections as the operator makes them: from a secret that was typed or read from a file, without a consent page.
 
 use serde::Deserialize;
+use serde_json::json;
 
 use super::app::bad_secret;
 use super::{Operator, OperatorError};
@@ -92,6 +93,9 @@ impl Operator {
             SecretForm::Token => Kind::LongLived(token(&new.secret, now)?),
             SecretForm::Tokens | SecretForm::AccessToken => Kind::OAuth(tokens(&new.secret, mounted, now)?),
         };
+        let details =
+            json!({"account": account.as_str(), "integration": new.integration, "site": site, "target": target});
+        self.audit(Some(ctx.tenant()), "connection set", details).await?;
         let credential = Credential { hosts: hosts_of(mounted, site.as_deref()), site, target, kind };
         let life = life_of(mounted, &credential, now);
         Ok(self.vault.put(&ctx, new.integration, &account, &credential, life).await?)
@@ -127,6 +131,8 @@ impl Operator {
             return Err(no_target(mounted));
         }
         let chosen = target(id)?;
+        let details = json!({"account": account.as_str(), "integration": integration, "target": chosen});
+        self.audit(Some(ctx.tenant()), "connection target", details).await?;
         // A refresh may commit between our read and our write; then there is a newer form to choose for.
         for _ in 0..5 {
             if self.choose_target(&ctx, mounted, account.as_str(), &chosen).await? {

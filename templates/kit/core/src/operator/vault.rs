@@ -2,6 +2,8 @@
 //! What the operator does to the keys of the vault. A key-encryption key is removed only when nothing needs it; a data key
 //! is destroyed only when no record names it.
 
+use serde_json::json;
+
 use super::{Operator, OperatorError};
 use crate::ports::KeyWrapError;
 use crate::vault::rewrap::RewrapError;
@@ -16,6 +18,7 @@ impl Operator {
     /// Wraps every data key and server key with the primary key-encryption key; with `all`, also those that it wrapped
     /// already, for a keeper that makes new versions of one key.
     pub async fn vault_rewrap(&self, all: bool) -> Result<Rewrapped, OperatorError> {
+        self.audit(None, "vault rewrap", json!({"all": all})).await?;
         self.vault.rewrap(all).await.map_err(|error| match error {
             RewrapError::Vault(error) => error.into(),
             RewrapError::Kek { id, error } => OperatorError::refused(
@@ -54,12 +57,14 @@ impl Operator {
     /// any more that names it.
     pub async fn vault_rotate_dek(&self, tenant: &str) -> Result<Resealed, OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        self.audit(Some(ctx.tenant()), "vault rotate-dek", json!({})).await?;
         self.vault.rotate_dek(&ctx).await.map_err(|error| self.reseal_error(tenant, error))
     }
 
     /// Destroys the data keys of a tenant that were replaced and that no record names any more.
     pub async fn vault_destroy_retired(&self, tenant: &str) -> Result<Resealed, OperatorError> {
         let ctx = self.act_for(tenant).await?;
+        self.audit(Some(ctx.tenant()), "vault destroy-retired", json!({})).await?;
         self.vault.destroy_retired(&ctx).await.map_err(|error| self.reseal_error(tenant, error))
     }
 

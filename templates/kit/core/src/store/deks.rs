@@ -119,7 +119,8 @@ impl Store {
         let sql = "DELETE FROM tenant_deks WHERE tenant_id = $1 AND id = $2 AND state = 'retired' \
                    AND NOT EXISTS (SELECT 1 FROM connections WHERE tenant_id = $1 AND sealed LIKE $3) \
                    AND NOT EXISTS (SELECT 1 FROM apps WHERE tenant_id = $1 AND sealed LIKE $3) \
-                   AND NOT EXISTS (SELECT 1 FROM connect_states WHERE tenant_id = $1 AND sealed LIKE $3) RETURNING id";
+                   AND NOT EXISTS (SELECT 1 FROM connect_states WHERE tenant_id = $1 AND sealed LIKE $3) \
+                   AND NOT EXISTS (SELECT 1 FROM captures WHERE tenant_id = $1 AND sealed LIKE $3) RETURNING id";
         let values = [ctx.tenant().as_str().into(), id.into(), records.into()];
         Ok(!self.query(sql, &values).await?.is_empty())
     }

@@ -39,6 +39,15 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration { number: 3, name: "connect", sql: include_str!("migrations/0003_connect.sql"), extra: &[] },
     Migration { number: 4, name: "limits", sql: include_str!("migrations/0004_limits.sql"), extra: &[] },
+    Migration {
+        number: 5,
+        name: "audit",
+        sql: include_str!("migrations/0005_audit.sql"),
+        extra: &[
+            (Engine::Sqlite, include_str!("migrations/0005_audit.sqlite.sql")),
+            (Engine::Postgres, include_str!("migrations/0005_audit.postgres.sql")),
+        ],
+    },
 ];
 
 impl Migration {

@@ -3,6 +3,7 @@
 //! `&TenantCtx`, and its tenant is in the statement's condition; there is no method that lists another's rows.
 
 pub mod apps;
+pub(crate) mod audit;
 pub(crate) mod connect_links;
 pub(crate) mod connect_states;
 pub mod connections;

@@ -140,6 +140,8 @@ impl Store {
             ("DELETE FROM connect_links WHERE tenant_id = $1", &id),
             ("DELETE FROM connect_states WHERE tenant_id = $1", &id),
             ("DELETE FROM api_keys WHERE tenant_id = $1", &id),
+            ("DELETE FROM captures WHERE tenant_id = $1", &id),
+            ("DELETE FROM capture_rules WHERE tenant_id = $1", &id),
             ("UPDATE tenants SET state = 'deleted', changed_ms = $2 WHERE id = $1", &timed),
         ])
         .await

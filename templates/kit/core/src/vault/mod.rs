@@ -14,6 +14,7 @@
 //! touches no record. Replacing a data key re-seals the records of its tenant ([`reseal`]).
 
 pub mod app;
+mod capture;
 pub mod credential;
 mod deks;
 pub mod kek;

@@ -70,6 +70,7 @@ impl Vault {
                 }
             }
             done.records += self.reseal_apps(ctx, &dek.id).await?;
+            done.records += self.reseal_captures(ctx, &dek).await?;
             if !changed {
                 return Ok(done);
             }

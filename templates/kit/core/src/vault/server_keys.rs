@@ -18,6 +18,10 @@ pub enum Purpose {
     ApiKeyPepper,
     /// The owner's apps are sealed under it.
     App,
+    /// The rows of the audit are chained with it.
+    Audit,
+    /// What is left out of the audit and of traces is known by its hash under this key.
+    Redaction,
     /// Opened at boot to see that the KEK is the right one.
     Sentinel,
 }
@@ -28,6 +32,8 @@ impl Purpose {
         match self {
             Self::ApiKeyPepper => "api-key-pepper",
             Self::App => "app",
+            Self::Audit => "audit",
+            Self::Redaction => "redaction",
             Self::Sentinel => "sentinel",
         }
     }

@@ -46,6 +46,9 @@ pub(super) enum Command {
     /// Set, list and remove the connections of a tenant
     #[command(subcommand)]
     Connection(Connection),
+    /// Read, verify, export and purge what was written down of calls
+    #[command(subcommand)]
+    Audit(Audit),
     /// Rotate and remove the keys that everything is sealed with
     #[command(subcommand)]
     Vault(Vault),
@@ -343,6 +346,88 @@ pub(super) enum Vault {
         #[arg(long)]
         tenant: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Audit {
+    /// List the latest rows
+    Tail {
+        /// Of this tenant only
+        #[arg(long)]
+        tenant: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
+        /// As JSON, one row a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for rows that were changed, removed or put in; fails if there are any
+    Verify {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write the rows from before a day to a file, one JSON object a line
+    Export {
+        /// The day (UTC)
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+        before: kit::day::Day,
+        /// The file; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Remove the rows from before a day that were exported and that a checkpoint has seen
+    Purge {
+        /// The day (UTC)
+        #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+        before: kit::day::Day,
+    },
+    /// Make a checkpoint now; a serving process makes one every hour
+    Checkpoint,
+    /// Keep the arguments and results of a tenant's calls, sealed, for a while
+    #[command(subcommand)]
+    Capture(Capture),
+    /// Show one call, with its arguments and result if they were captured; this is written down too
+    Show {
+        /// Id of the call
+        call: String,
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Capture {
+    /// From now on
+    On {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+        /// For how long: 30m, 1h, 2d
+        #[arg(long = "for", value_name = "TIME", value_parser = span_ms)]
+        span_ms: i64,
+    },
+    /// No more
+    Off {
+        /// The tenant
+        #[arg(long)]
+        tenant: String,
+    },
+}
+
+fn day(text: &str) -> Result<kit::day::Day, String> {
+    kit::day::Day::parse(text).ok_or_else(|| "give a day of the calendar, as 2026-10-31".to_owned())
+}
+
+/// `30m`, `1h` or `2d` in milliseconds, up to 30 days.
+fn span_ms(text: &str) -> Result<i64, String> {
+    let units = [('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+    let parsed =
+        units.iter().find_map(|(unit, ms)| text.strip_suffix(*unit)?.parse::<u16>().ok().map(|n| i64::from(n) * ms));
+    let fits = parsed.filter(|ms| (1..=30 * 86_400_000).contains(ms));
+    fits.ok_or_else(|| "give minutes, hours or days up to 30, as 30m, 1h or 2d".to_owned())
 }
 
 #[derive(Subcommand)]

@@ -3,6 +3,7 @@
 //! `kit::operator` and prints what it returns.
 
 mod args;
+mod audit;
 mod check;
 mod client_config;
 mod dev;
@@ -81,6 +82,7 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
         Command::App(command) => operator::app(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Audit(command) => audit::run(&host::live(app, &load()?).await?, command).await,
         Command::Vault(command) => {
             let settings = load()?;
             vault::run(&host::live(app, &settings).await?, &settings, command).await.map(done)

@@ -1,15 +1,20 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
 //! What is known of a request beside what it asks for, read off the protocol library and, over HTTP, off the headers.
 
+use kit::ledger::ClientInfo;
 #[cfg(feature = "http")]
 use kit::observe::request::Transport;
 use kit::observe::request::{RequestFacts, cut};
 use kit::observe::trace::Parent;
 use rmcp::RoleServer;
+use rmcp::model::Implementation;
 use rmcp::service::RequestContext;
 
 pub(super) fn of(ctx: &RequestContext<RoleServer>) -> RequestFacts {
-    let client = ctx.client_info().map(|client| (cut(&client.name), cut(&client.version)));
+    // Where there was no handshake, rmcp makes one up in its own name.
+    let made_up = Implementation::default();
+    let client = ctx.client_info().filter(|client| client.name != made_up.name || client.version != made_up.version);
+    let client = client.map(|client| ClientInfo::new(&client.name, &client.version));
     let facts = RequestFacts {
         id: Some(cut(&ctx.id.to_string())),
         protocol: ctx.protocol_version().map(|version| version.to_string()),
@@ -33,7 +38,7 @@ fn over_http(ctx: &RequestContext<RoleServer>, facts: RequestFacts) -> RequestFa
     let agent = || {
         let first = text(header::USER_AGENT)?.split_whitespace().next()?;
         let (name, version) = first.split_once('/').unwrap_or((first, ""));
-        Some((cut(name), cut(version)))
+        Some(ClientInfo::new(name, version))
     };
     RequestFacts {
         transport: if parts.version == Version::HTTP_2 { Transport::Http2 } else { Transport::Http1 },

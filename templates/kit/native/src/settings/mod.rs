@@ -3,6 +3,7 @@
 //! holds the value). Every problem is found before any is reported, each with its path, its source and its remedy.
 
 mod admin;
+mod audit;
 mod breaker;
 mod database;
 mod integrations;
@@ -15,6 +16,7 @@ mod telemetry;
 mod vault;
 
 pub use admin::AdminListen;
+pub use audit::AuditSettings;
 pub use limits::LimitSettings;
 pub use telemetry::{Sampling, TelemetrySettings};
 pub use vault::{KekSource, VaultSettings};
@@ -68,6 +70,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Where the store is.
     pub database: Database,
+    /// How calls are written down.
+    pub audit: AuditSettings,
     /// Whether `serve` and `stdio` apply missing migrations.
     pub migrate: bool,
     /// The key-encryption keys.
@@ -164,6 +168,7 @@ impl Settings {
             max_upstream_bytes: reader.count("calls.max_upstream_bytes", 1024..=64 << 20, 4 << 20),
             limits: limits::read(&mut reader),
             database: database(&mut reader, app),
+            audit: audit::read(&mut reader),
             migrate: reader.flag("storage.migrate", true),
             vault: vault::read(&mut reader, bind, &environment),
             egress_private: reader.flag("egress.private", false),
@@ -184,6 +189,7 @@ impl Settings {
             public_url,
         };
         limits::check(&mut reader, &settings.limits, &settings.database);
+        audit::check(&mut reader, &settings.audit, &settings.database);
         reader.finish();
         let integrations = integrations::load(app, &folder.join("integrations"), settings.bind, &mut problems);
         let settings = Self { integrations, ..settings };

@@ -21,6 +21,7 @@ pub(super) struct Finished {
     operation: Operation,
     target: String,
     request: RequestFacts,
+    call: String,
     tenant: String,
     principal: String,
     outcome: &'static str,
@@ -43,6 +44,7 @@ impl Finished {
             operation: event.operation,
             target: event.target.to_owned(),
             request: event.request.clone(),
+            call: event.call.to_owned(),
             tenant: event.tenant.as_str().to_owned(),
             principal: event.principal.to_owned(),
             outcome: event.outcome,
@@ -143,7 +145,9 @@ impl Finished {
         set(names::SERVER_VERSION, self.version.into());
         set(names::OUTCOME, self.outcome.into());
         // Ids of requests repeat from client to client, so the call has one of its own.
-        set(names::TOOL_CALL_ID, self.root.to_string().into());
+        if !self.call.is_empty() {
+            set(names::TOOL_CALL_ID, self.call.clone().into());
+        }
         if let Some(id) = &self.request.id {
             set(names::JSONRPC_REQUEST_ID, id.clone().into());
         }
@@ -168,9 +172,7 @@ impl Finished {
             if let Some(items) = items {
                 set(names::RESULT_ITEMS, count(*items));
             }
-            if let Some(hash) = hash {
-                set(names::RESULT_HASH, hash.clone().into());
-            }
+            set(names::RESULT_HASH, hash.clone().into());
         }
         if self.more > 0 {
             set(names::DROPPED_SPANS, self.more.into());
