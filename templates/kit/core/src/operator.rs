@@ -7,6 +7,7 @@ mod audit;
 mod connection;
 mod export;
 mod live;
+mod usage;
 mod vault;
 
 pub use audit::{AuditLine, CallShown, Export, Purged};
@@ -14,6 +15,7 @@ pub(crate) use connection::site;
 pub use connection::{NewConnection, SecretForm};
 pub use export::TenantExport;
 pub use live::{BreakerList, OpenBreaker};
+pub use usage::{By, ClientLine, DeprecatedLine, Difference, Period, UsageBatch, UsageLine};
 
 use std::fmt;
 use std::sync::Arc;

@@ -11,11 +11,12 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::app::{App, MakeSandbox};
+use crate::day::Day;
 use crate::ledger::redact::Shape;
 use crate::pipeline::ACCOUNT;
 use crate::prompt::{self, Prompt};
 use crate::resource::{self, Resource};
-use crate::tool::{self, Class, Tool};
+use crate::tool::{self, Class, Deprecated, Tool};
 use crate::upstream::provider::{AuthShape, Provider, Sites};
 
 /// Some model vendors cut or refuse longer tool names.
@@ -142,9 +143,20 @@ pub struct MountedTool {
     pub input: Arc<Map<String, Value>>,
     /// JSON Schema of the answer.
     pub output: Arc<Map<String, Value>>,
+    /// Whether it goes, and what to call instead.
+    pub deprecated: Option<Deprecation>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) integration: Arc<Mounted>,
     pub(crate) run: tool::Run,
+}
+
+/// A tool that goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deprecation {
+    /// Full name of the tool to call instead.
+    pub successor: String,
+    /// The day on which it goes, `2027-03-31`.
+    pub ends: &'static str,
 }
 
 impl MountedTool {
@@ -254,6 +266,14 @@ impl Registry {
                     tool.name
                 ));
             }
+            if let Some(Deprecation { successor, ends }) = &tool.deprecated {
+                if *successor == tool.name || !registry.tools.iter().any(|other| other.name == *successor) {
+                    wrong.push(format!("tool `{}`: there is no `{successor}` to call instead of it", tool.name));
+                }
+                if Day::parse(ends).is_none() {
+                    wrong.push(format!("tool `{}`: `{ends}` is not a day on which it could go", tool.name));
+                }
+            }
             if tool.output.get("type").and_then(Value::as_str) != Some("object") {
                 wrong.push(format!("tool `{}`: its answer is not an object; wrap it in a struct", tool.name));
             }
@@ -301,9 +321,20 @@ fn fill(text: &str, instance: &str, siblings: &[&str]) -> String {
 }
 
 fn mount_tool(tool: &Tool, integration: &Arc<Mounted>, siblings: &[&str]) -> MountedTool {
+    let full = |name: &str| format!("{}_{name}", integration.instance);
+    let deprecated =
+        tool.deprecated.map(|Deprecated { successor, ends }| Deprecation { successor: full(successor), ends });
+    let description = fill(tool.description, &integration.instance, siblings);
+    let description = match &deprecated {
+        Some(Deprecation { successor, ends }) => {
+            format!("Deprecated: call {successor} instead, this tool goes on {ends}. {description}")
+        }
+        None => description,
+    };
     MountedTool {
-        name: format!("{}_{}", integration.instance, tool.name),
-        description: fill(tool.description, &integration.instance, siblings),
+        name: full(tool.name),
+        description,
+        deprecated,
         class: tool.class,
         input: Arc::new(tool.input.clone()),
         output: Arc::new(tool.output.clone()),

@@ -57,7 +57,18 @@ pub struct Tool {
     pub output: Map<String, Value>,
     /// What of its arguments the audit may tell.
     pub(crate) shape: Arc<Shape>,
+    /// Whether it goes, and what to call instead.
+    pub deprecated: Option<Deprecated>,
     pub(crate) run: Run,
+}
+
+/// A tool that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deprecated {
+    /// Bare name of the tool to call instead.
+    pub successor: &'static str,
+    /// The day on which it goes, `2027-03-31`.
+    pub ends: &'static str,
 }
 
 /// The tools of an integration.
@@ -85,6 +96,16 @@ impl Tools {
         Out: Serialize + JsonSchema + Send + 'static,
     {
         self.add(Class::Read, name, description, run)
+    }
+
+    /// Marks the tool that was added last as one that goes on the day `ends` (`2027-03-31`): clients read in its description
+    /// what to call instead, and `usage deprecated` lists who still calls it. Both are checked when the server starts.
+    #[must_use]
+    pub fn deprecated(mut self, successor: &'static str, ends: &'static str) -> Self {
+        if let Some(tool) = self.list.last_mut() {
+            tool.deprecated = Some(Deprecated { successor, ends });
+        }
+        self
     }
 
     /// A tool that adds or changes something.
@@ -132,7 +153,16 @@ impl Tools {
         let (mut input, output) = (schema::input::<Args>(), schema::output::<Out>());
         let shape = Arc::new(Shape::of(&input));
         redact::strip_marks(&mut input);
-        self.list.push(Tool { name, description, class, input, output, shape, run: Arc::new(erased) });
+        self.list.push(Tool {
+            name,
+            description,
+            class,
+            input,
+            output,
+            shape,
+            deprecated: None,
+            run: Arc::new(erased),
+        });
         self
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod call_id;
 mod canonical;
 pub mod checkpoint;
+pub mod export;
 pub(crate) mod group;
 mod open;
 mod queue;

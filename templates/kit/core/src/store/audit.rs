@@ -142,6 +142,27 @@ impl Store {
         row.map_or(Ok(0), |row| Columns::of(row).number())
     }
 
+    /// Rows behind call, stream and number of `after`, of calls before the call id `end`, in the order of calls.
+    pub(crate) async fn audit_between(
+        &self,
+        after: &(String, String, i64),
+        end: &str,
+    ) -> Result<Vec<AuditRow>, SqlError> {
+        let sql = format!(
+            "{COLUMNS} WHERE (call_id, stream, seq) > ($1, $2, $3) AND call_id < $4 ORDER BY call_id, stream, seq \
+             LIMIT {PAGE}"
+        );
+        let (call, stream, seq) = after;
+        let values = [call.as_str().into(), stream.as_str().into(), (*seq).into(), end.into()];
+        self.query(&sql, &values).await?.into_iter().map(AuditRow::of).collect()
+    }
+
+    /// When the call of the oldest row began.
+    pub(crate) async fn oldest_row_ms(&self) -> Result<Option<i64>, SqlError> {
+        let row = self.first("SELECT MIN(at_ms) FROM audit", &[]).await?;
+        row.map_or(Ok(None), |row| Columns::of(row).optional_number())
+    }
+
     /// The latest rows, of one tenant or of all, the latest first.
     pub(crate) async fn audit_tail(&self, tenant: Option<&str>, limit: i64) -> Result<Vec<AuditRow>, SqlError> {
         let (sql, values) = match tenant {
@@ -266,6 +287,16 @@ impl Store {
                 &both,
             ),
             ("DELETE FROM usage_clients WHERE tenant_id = $1", name),
+            // Without these, what was billed under the name would be billed once more under the pseudonym.
+            (
+                "INSERT INTO usage_exports (destination, tenant_id, tool, hour, outcome, revision, batch, calls, units) \
+                 SELECT destination, CAST($2 AS TEXT), tool, hour, outcome, revision, batch, calls, units \
+                 FROM usage_exports WHERE tenant_id = $1 \
+                 ON CONFLICT (destination, tenant_id, tool, hour, outcome, revision) DO UPDATE SET \
+                 calls = usage_exports.calls + excluded.calls, units = usage_exports.units + excluded.units",
+                &both,
+            ),
+            ("DELETE FROM usage_exports WHERE tenant_id = $1", name),
         ])
         .await
     }

@@ -48,6 +48,7 @@ pub const MIGRATIONS: &[Migration] = &[
             (Engine::Postgres, include_str!("migrations/0005_audit.postgres.sql")),
         ],
     },
+    Migration { number: 6, name: "exports", sql: include_str!("migrations/0006_exports.sql"), extra: &[] },
 ];
 
 impl Migration {

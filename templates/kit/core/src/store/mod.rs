@@ -8,6 +8,7 @@ pub(crate) mod connect_links;
 pub(crate) mod connect_states;
 pub mod connections;
 pub mod deks;
+pub(crate) mod exports;
 pub mod keks;
 pub mod keys;
 pub mod meta;

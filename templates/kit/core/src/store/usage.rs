@@ -9,8 +9,8 @@ use crate::ports::SqlError;
 impl Store {
     /// Units that the tenant has used since the hour `day` and since the hour `month`.
     pub(crate) async fn units(&self, ctx: &TenantCtx, day: i64, month: i64) -> Result<(i64, i64), SqlError> {
-        let sql = "SELECT SUM(CASE WHEN hour >= $2 THEN units ELSE 0 END), SUM(units) FROM usage_rollup \
-                   WHERE tenant_id = $1 AND hour >= $3";
+        let sql = "SELECT CAST(SUM(CASE WHEN hour >= $2 THEN units ELSE 0 END) AS BIGINT), CAST(SUM(units) AS BIGINT) \
+                   FROM usage_rollup WHERE tenant_id = $1 AND hour >= $3";
         // The month begins with or before the day.
         let values = [ctx.tenant().as_str().into(), day.into(), month.into()];
         let Some(row) = self.first(sql, &values).await? else { return Ok((0, 0)) };

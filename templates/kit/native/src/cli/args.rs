@@ -49,6 +49,12 @@ pub(super) enum Command {
     /// Read, verify, export and purge what was written down of calls
     #[command(subcommand)]
     Audit(Audit),
+    /// Keep the arguments and results of a tenant's calls, sealed, for a while
+    #[command(subcommand)]
+    Capture(Capture),
+    /// See who uses what, and give it out to be billed
+    #[command(subcommand)]
+    Usage(Usage),
     /// Rotate and remove the keys that everything is sealed with
     #[command(subcommand)]
     Vault(Vault),
@@ -127,6 +133,17 @@ pub(super) enum Tenant {
         plan: Option<String>,
         /// On none: what `[limits]` says of tenants without a plan
         #[arg(long, conflicts_with = "plan")]
+        none: bool,
+    },
+    /// Set what the billing system calls a tenant: a customer of Stripe, a subscription of Lago
+    Billing {
+        /// Its name
+        tenant: String,
+        /// The id there
+        #[arg(required_unless_present = "none")]
+        id: Option<String>,
+        /// Its own name, as long as nothing else is set
+        #[arg(long, conflicts_with = "id")]
         none: bool,
     },
     /// List the tenants
@@ -385,9 +402,6 @@ pub(super) enum Audit {
     },
     /// Make a checkpoint now; a serving process makes one every hour
     Checkpoint,
-    /// Keep the arguments and results of a tenant's calls, sealed, for a while
-    #[command(subcommand)]
-    Capture(Capture),
     /// Show one call, with its arguments and result if they were captured; this is written down too
     Show {
         /// Id of the call
@@ -396,6 +410,106 @@ pub(super) enum Audit {
         #[arg(long)]
         tenant: String,
     },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Usage {
+    /// Add it up
+    Report {
+        #[command(flatten)]
+        period: Days,
+        /// What it is added up by
+        #[arg(long, value_enum, default_value_t = By::Tenant)]
+        by: By,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the programs that called, with the version of this server that they saw
+    Clients {
+        #[command(flatten)]
+        period: Days,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List who still calls tools that go
+    Deprecated {
+        #[command(flatten)]
+        period: Days,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write what was not billed yet to standard output. The same again until it is acknowledged
+    Export {
+        /// The form
+        #[arg(long, value_parser = format)]
+        format: kit::ledger::export::Format,
+        /// Name of what it goes to, which remembers what it has; the form's where nothing is said
+        #[arg(long, value_name = "NAME")]
+        to: Option<String>,
+        /// What the billing system calls what is counted
+        #[arg(long, default_value = "mcp_units", value_name = "NAME")]
+        meter: String,
+        /// Calls that ended otherwise than well are billed too, by the class of their answer
+        #[arg(long, value_delimiter = ',', default_value = "ok", value_name = "OUTCOME,…")]
+        outcomes: Vec<String>,
+        /// A file instead of standard output; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Say that a batch has arrived
+    Ack {
+        /// Its number
+        batch: i64,
+        /// Name of what it went to
+        #[arg(long, value_name = "NAME")]
+        to: String,
+    },
+    /// Compare usage with the audit; fails if they differ
+    Reconcile {
+        #[command(flatten)]
+        period: Days,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(clap::Args)]
+pub(super) struct Days {
+    /// The first day (UTC) [default: the first of this month]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    from: Option<kit::day::Day>,
+    /// The first day behind it [default: until now]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    to: Option<kit::day::Day>,
+    /// Of this tenant only
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl Days {
+    pub(super) fn period(self) -> kit::operator::Period {
+        kit::operator::Period { from: self.from, to: self.to, tenant: self.tenant }
+    }
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum By {
+    /// Tenant
+    Tenant,
+    /// Tenant and tool
+    Tool,
+    /// Day
+    Day,
+}
+
+fn format(text: &str) -> Result<kit::ledger::export::Format, String> {
+    use kit::ledger::export::Format;
+    let known = Format::ALL.map(Format::as_str).join(", ");
+    Format::ALL.into_iter().find(|format| format.as_str() == text).ok_or_else(|| format!("give one of: {known}"))
 }
 
 #[derive(Subcommand)]

@@ -44,20 +44,27 @@ pub(super) async fn run(kit: &Kit, command: Audit) -> anyhow::Result<ExitCode> {
             Some(made) => out::json(&made),
             None => out::note("another process has just made one"),
         },
-        Audit::Capture(Capture::On { tenant, span_ms }) => {
-            let until = operator.audit_capture(&tenant, Some(span_ms)).await?;
+        Audit::Show { call, tenant } => out::json(&operator.audit_show(&tenant, &call).await?),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `capture`.
+pub(super) async fn capture(kit: &Kit, command: Capture) -> anyhow::Result<()> {
+    match command {
+        Capture::On { tenant, span_ms } => {
+            let until = kit.operator.audit_capture(&tenant, Some(span_ms)).await?;
             let until = until.map(out::time).unwrap_or_default();
             out::note(&format!(
                 "the calls of tenant `{tenant}` are captured until {until}, by every replica within 15 s"
             ));
         }
-        Audit::Capture(Capture::Off { tenant }) => {
-            operator.audit_capture(&tenant, None).await?;
+        Capture::Off { tenant } => {
+            kit.operator.audit_capture(&tenant, None).await?;
             out::note(&format!("the calls of tenant `{tenant}` are captured no more, by any replica within 15 s"));
         }
-        Audit::Show { call, tenant } => out::json(&operator.audit_show(&tenant, &call).await?),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn table(lines: &[AuditLine]) {

@@ -12,6 +12,7 @@ mod healthcheck;
 #[cfg(feature = "http")]
 mod live;
 mod operator;
+mod usage;
 mod vault;
 
 use std::process::ExitCode;
@@ -82,6 +83,8 @@ async fn dispatch(app: &App, args: Args) -> anyhow::Result<ExitCode> {
         Command::Tenant(command) => operator::tenant(&host::live(app, &load()?).await?, command).await.map(done),
         Command::Key(command) => operator::key(&host::live(app, &load()?).await?, command).await.map(done),
         Command::App(command) => operator::app(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Capture(command) => audit::capture(&host::live(app, &load()?).await?, command).await.map(done),
+        Command::Usage(command) => usage::run(&host::live(app, &load()?).await?, command).await,
         Command::Audit(command) => audit::run(&host::live(app, &load()?).await?, command).await,
         Command::Vault(command) => {
             let settings = load()?;

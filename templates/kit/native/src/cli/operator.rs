@@ -53,6 +53,11 @@ pub(super) async fn tenant(kit: &Kit, command: Tenant) -> anyhow::Result<()> {
             let on = plan.map_or_else(|| "no plan".to_owned(), |plan| format!("the plan `{plan}`"));
             out::note(&format!("tenant `{tenant}` is on {on}; every replica follows within 15 s"));
         }
+        Tenant::Billing { tenant, id, none: _ } => {
+            operator.tenant_billing(&tenant, id.as_deref()).await?;
+            let called = id.unwrap_or_else(|| tenant.clone());
+            out::note(&format!("tenant `{tenant}` is billed as `{called}`"));
+        }
         Tenant::Suspend { tenant } => {
             operator.tenant_state(&tenant, TenantState::Suspended).await?;
             out::note(&format!("suspended tenant `{tenant}`; every replica follows within 15 s"));

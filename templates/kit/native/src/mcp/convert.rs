@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kit::error::ToolError;
 use kit::pipeline::{ACCOUNT, Answer};
 use kit::prompt::{Message, Speaker};
-use kit::registry::{MountedPrompt, MountedResource, MountedTool, Registry};
+use kit::registry::{Deprecation, MountedPrompt, MountedResource, MountedTool, Registry};
 use kit::tool::Class;
 use rmcp::model::{
     CallToolResult, ContentBlock, ElicitRequest, ElicitRequestParams, InputRequest, InputRequiredResult, MetaObject,
@@ -25,10 +25,19 @@ pub(super) fn tool(tool: &MountedTool, choices: Option<&[String]>) -> Tool {
         .destructive(tool.class == Class::Destructive)
         .idempotent(tool.class == Class::Read)
         .open_world(true);
-    Tool::new(tool.name.clone(), tool.description.clone(), input)
+    let mut made = Tool::new(tool.name.clone(), tool.description.clone(), input)
         .with_raw_output_schema(tool.output.clone())
-        .with_annotations(annotations)
+        .with_annotations(annotations);
+    if let Some(Deprecation { successor, ends }) = &tool.deprecated {
+        let mut meta = MetaObject::new();
+        meta.insert(DEPRECATED.to_owned(), json!({"successor": successor, "ends": ends}));
+        made.meta = Some(meta);
+    }
+    made
 }
+
+/// Where programs read that a tool goes; the protocol has no field for it.
+const DEPRECATED: &str = "deprecated";
 
 fn with_tenant(schema: &Map<String, Value>, choices: &[String]) -> Map<String, Value> {
     with_choice(schema, "tenant", "Which tenant this call is for.", choices, true)
