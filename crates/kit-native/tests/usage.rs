@@ -12,7 +12,7 @@ use kit::observe::request::RequestFacts;
 use kit::operator::{By, Period, UsageBatch};
 use kit::pipeline::Caller;
 use kit::prelude::*;
-use kit_native::testing::TestKit;
+use kit_native::testing::{TempFolder, TestKit};
 use serde_json::Map;
 
 type Out = Result<Map<String, Value>, ToolError>;
@@ -277,12 +277,21 @@ async fn usage_and_audit_agree_until_somebody_changes_one_of_them() {
     assert_eq!((found[0].tool.as_str(), found[0].usage, found[0].audit), ("p_fine", (599, 599), (600, 600)));
 }
 
-/// A month of three tenants, exported in batches that are interrupted and given out again: what arrives is all of it, once.
-#[tokio::test]
-async fn a_month_arrives_complete_and_without_a_duplicate() {
+/// A month of three tenants, exported in batches that are interrupted and given out again: what has arrived in the end, and
+/// how many units were used.
+async fn month(format: Format) -> (Vec<UsageRow>, i64) {
     let kit = TestKit::new(&app()).await;
     let tenants = [kit.bare_tenant("a").await, kit.bare_tenant("b").await, kit.bare_tenant("c").await];
+    for tenant in ["a", "b", "c"] {
+        kit.kit.operator.tenant_billing(tenant, Some(&format!("cus_{tenant}"))).await.unwrap();
+    }
     let (mut arrived, mut sent): (BTreeMap<String, UsageRow>, i64) = (BTreeMap::new(), 0);
+    let mut arrives = |batch: &UsageBatch| {
+        for row in &batch.rows {
+            let known = arrived.insert(row.id.clone(), row.clone());
+            assert!(known.is_none_or(|known| known == *row), "one id for two rows");
+        }
+    };
     for hour in 0..30 * 8 {
         for (n, tenant) in tenants.iter().enumerate().filter(|(n, _)| hour % (n + 2) == 0) {
             call(&kit, tenant, "p_fine", n + 1).await;
@@ -290,28 +299,55 @@ async fn a_month_arrives_complete_and_without_a_duplicate() {
         }
         kit.clock.advance_ms(3 * HOUR_MS);
         if hour % 7 == 0
-            && let Some(batch) = export(&kit, "lake", Format::Jsonl).await
+            && let Some(batch) = export(&kit, "there", format).await
         {
-            // Every other one is lost on its way, and every third is acknowledged though it had arrived before.
+            // Some are acknowledged, some arrive and are sent again, and some are lost on their way.
             if hour % 2 == 0 {
-                arrived.extend(batch.rows.iter().map(|row| (row.id.clone(), row.clone())));
-                kit.kit.operator.usage_ack("lake", batch.batch).await.unwrap();
+                arrives(&batch);
+                kit.kit.operator.usage_ack("there", batch.batch).await.unwrap();
             } else if hour % 3 == 0 {
-                arrived.extend(batch.rows.iter().map(|row| (row.id.clone(), row.clone())));
+                arrives(&batch);
             }
         }
     }
-    while let Some(batch) = export(&kit, "lake", Format::Jsonl).await {
-        arrived.extend(batch.rows.iter().map(|row| (row.id.clone(), row.clone())));
-        kit.kit.operator.usage_ack("lake", batch.batch).await.unwrap();
+    while let Some(batch) = export(&kit, "there", format).await {
+        arrives(&batch);
+        kit.kit.operator.usage_ack("there", batch.batch).await.unwrap();
     }
-    assert_eq!(arrived.values().map(|row| row.units).sum::<i64>(), sent);
-    // Where its name is set, the vendors' own packages read what each of these forms is: scripts/test-exports.
-    if let Some(folder) = std::env::var_os("USAGE_EXPORTS") {
-        let rows: Vec<UsageRow> = arrived.into_values().collect();
-        for format in Format::ALL {
-            let path = std::path::Path::new(&folder).join(format.as_str());
-            std::fs::write(path, export::write(format, &rows, "acme", "mcp_units")).unwrap();
-        }
+    (arrived.into_values().collect(), sent)
+}
+
+#[tokio::test]
+async fn a_month_arrives_complete_and_without_a_duplicate() {
+    for format in [Format::Jsonl, Format::Stripe] {
+        let (arrived, sent) = month(format).await;
+        assert_eq!(arrived.iter().map(|row| row.units).sum::<i64>(), sent);
+    }
+}
+
+/// Runs a script of tests/vendors with what reads it, and returns its line of JSON.
+fn read_with(program: &str, script: &str, folder: &std::path::Path) -> Value {
+    let program = std::env::var_os(program).expect("run: eval \"$(scripts/setup --print-env)\"");
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vendors").join(script);
+    let output = std::process::Command::new(program).arg(script).arg(folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "scripts/test runs it once scripts/setup has installed the packages"]
+async fn the_vendors_own_packages_read_each_form_completely() {
+    let (rows, _) = month(Format::Stripe).await;
+    let folder = TempFolder::new();
+    for format in Format::ALL {
+        std::fs::write(folder.path().join(format.as_str()), export::write(format, &rows, "acme", "mcp_units")).unwrap();
+    }
+    let all: Value = rows.iter().map(|row| json!({"id": row.id, "value": row.units})).collect();
+    let node = read_with("MCPKIT_NODE", "exports.mjs", folder.path());
+    let python = read_with("MCPKIT_PY_VENDORS", "exports.py", folder.path());
+    for (read, name) in
+        [(&node, "stripe"), (&node, "lago"), (&python, "cloudevents"), (&python, "csv"), (&python, "jsonl")]
+    {
+        assert_eq!(read[name], all, "{name}");
     }
 }

@@ -196,13 +196,14 @@ impl Operator {
         outcomes: &[String],
     ) -> Result<Option<UsageBatch>, OperatorError> {
         let now = self.clock.wall_ms();
+        let this_hour = now.div_euclid(HOUR_MS);
+        // Before the look at what is pending: a batch that somebody else makes in between has these rows, and is found.
+        let rows = self.store.unbilled(destination, this_hour, outcomes, BATCH).await?;
         if let Some(pending) = self.store.pending_batch(destination).await? {
             let rows = self.store.batch_rows(destination, pending.batch).await?;
             let rows = self.named(rows, format).await?;
             return Ok(Some(UsageBatch { batch: pending.batch, made_ms: pending.made_ms, again: true, rows }));
         }
-        let this_hour = now.div_euclid(HOUR_MS);
-        let rows = self.store.unbilled(destination, this_hour, outcomes, BATCH).await?;
         if rows.is_empty() {
             return Ok(None);
         }
