@@ -31,6 +31,7 @@ macro_rules! on_both {
 
 mod capture;
 mod commit;
+mod cost;
 mod faults;
 mod purge;
 mod spill;

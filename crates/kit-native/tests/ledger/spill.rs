@@ -81,6 +81,7 @@ async fn what_a_killed_process_spilled_is_written_by_the_next_one() {
     let next: Arc<dyn Spill> = Arc::new(SpillFile::open(&killed, 1 << 20).unwrap());
     let next = world.another(Some(next)).await;
     assert_eq!(size(&killed), 0);
+    next.clock.advance_ms(1);
     next.call("p_get").await.unwrap();
     assert_eq!(
         next.audit().await,
