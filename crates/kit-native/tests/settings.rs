@@ -248,10 +248,10 @@ fn the_audit_is_strict_unless_it_is_told_otherwise() {
 
 #[test]
 fn a_spill_is_for_a_database_on_a_server() {
-    let spill = ("MCP__AUDIT__SPILL_PATH", "data/acme.spill");
+    let spill = ("MCP__AUDIT__SPILL_FILE", "data/acme.spill");
     assert_eq!(
         only(environment(&[spill])),
-        "audit.spill_path: a spill beside a database that is a file itself: when one cannot be written, nor can the other"
+        "audit.spill_file: a spill beside a database that is a file itself: when one cannot be written, nor can the other"
     );
     #[cfg(feature = "postgres")]
     {
@@ -631,7 +631,7 @@ fn chosen(section: &str) -> bool {
 
 /// Knobs whose line is an example: unset, there is none.
 const EXAMPLES: [&str; 6] = [
-    "audit.spill_path",
+    "audit.spill_file",
     "limits.redis_url",
     "server.public_url",
     "vault.kek",
@@ -649,7 +649,7 @@ fn the_generated_file_as_it_is_changes_nothing() {
 fn every_default_in_the_generated_file_is_the_default_of_the_code() {
     let defaults = format!("{:?}", environment(&[]).unwrap());
     // A spill goes with a database on a server only.
-    let alone = |key: &str| key != "spill_path" && (cfg!(feature = "redis") || key != "redis_url");
+    let alone = |key: &str| key != "spill_file" && (cfg!(feature = "redis") || key != "redis_url");
     for (section, key, line) in knobs().into_iter().filter(|(_, key, _)| alone(key)) {
         let settings = server(&format!("[{section}]\n{line}\n")).unwrap_or_else(|problems| panic!("{problems:#?}"));
         if !chosen(&section) && !EXAMPLES.contains(&format!("{section}.{key}").as_str()) {

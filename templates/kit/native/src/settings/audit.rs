@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> AuditSettings {
     let relaxed = reader.one_of("audit.mode", &["strict", "relaxed"]) == Some("relaxed");
     let capture_days = reader.count("audit.capture_days", 1..=365, default.capture_days);
     let max_bytes = reader.count("audit.spill_max_bytes", 1 << 20..=1 << 40, 64 << 20);
-    let spill = reader.text("audit.spill_path").map(|path| (PathBuf::from(path), max_bytes));
+    let spill = reader.text("audit.spill_file").map(|path| (PathBuf::from(path), max_bytes));
     AuditSettings { options: LedgerOptions { relaxed, capture_days }, spill }
 }
 
@@ -31,6 +31,6 @@ pub(super) fn check(reader: &mut Reader<'_>, audit: &AuditSettings, database: &D
     if audit.spill.is_some() && matches!(database, Database::Sqlite(_)) {
         let what = "a spill beside a database that is a file itself: when one cannot be written, nor can the other";
         let remedy = "leave it out, or give the postgres:// URL of a database in `storage.database_url`";
-        reader.problem("audit.spill_path", "config/server.toml or environment", what, remedy);
+        reader.problem("audit.spill_file", "config/server.toml or environment", what, remedy);
     }
 }
