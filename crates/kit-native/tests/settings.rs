@@ -220,6 +220,8 @@ fn bounds_are_exact() {
         ("MCP__CALLS__BURST", 1, 1_000_000),
         ("MCP__SHUTDOWN__GRACE_MS", 0, 300_000),
         ("MCP__SHUTDOWN__DRAIN_MS", 0, 3_600_000),
+        ("MCP__AUDIT__CAPTURE_DAYS", 1, 365),
+        ("MCP__AUDIT__SPILL_MAX_BYTES", 1_i64 << 20, 1 << 40),
     ];
     for (name, low, high) in bounds {
         for (value, fits) in [(low, true), (high, true), (low - 1, false), (high + 1, false)] {
@@ -232,6 +234,30 @@ fn bounds_are_exact() {
             "calls.deadline_ms: does not fit",
             "{value}"
         );
+    }
+}
+
+// The audit.
+
+#[test]
+fn the_audit_is_strict_unless_it_is_told_otherwise() {
+    assert!(!environment(&[]).unwrap().audit.options.relaxed);
+    assert!(environment(&[("MCP__AUDIT__MODE", "relaxed")]).unwrap().audit.options.relaxed);
+    assert_eq!(only(environment(&[("MCP__AUDIT__MODE", "none")])), "audit.mode: does not fit");
+}
+
+#[test]
+fn a_spill_is_for_a_database_on_a_server() {
+    let spill = ("MCP__AUDIT__SPILL_FILE", "data/acme.spill");
+    assert_eq!(
+        only(environment(&[spill])),
+        "audit.spill_file: a spill beside a database that is a file itself: when one cannot be written, nor can the other"
+    );
+    #[cfg(feature = "postgres")]
+    {
+        let database = ("MCP__STORAGE__DATABASE_URL", "postgres://kit:x@127.0.0.1/kit");
+        let settings = environment(&[spill, database, ("MCP__AUDIT__SPILL_MAX_BYTES", "2000000")]).unwrap();
+        assert_eq!(settings.audit.spill, Some(("data/acme.spill".into(), 2_000_000)));
     }
 }
 
@@ -562,9 +588,10 @@ fn the_hint_for_a_missing_key_makes_one_that_works() {
 
 const TEMPLATE: &str = include_str!("../../../templates/project/config/server.toml.j2");
 const INTEGRATION: &str = include_str!("../../../templates/project/config/integration.toml.j2");
-const READERS: [&str; 7] = [
-    include_str!("../../../templates/kit/native/src/settings/telemetry.rs"),
+const READERS: [&str; 8] = [
     include_str!("../../../templates/kit/native/src/settings/admin.rs"),
+    include_str!("../../../templates/kit/native/src/settings/audit.rs"),
+    include_str!("../../../templates/kit/native/src/settings/telemetry.rs"),
     include_str!("../../../templates/kit/native/src/settings/breaker.rs"),
     include_str!("../../../templates/kit/native/src/settings/mod.rs"),
     include_str!("../../../templates/kit/native/src/settings/limits.rs"),
@@ -605,8 +632,9 @@ fn chosen(section: &str) -> bool {
 }
 
 /// Knobs whose line is an example: unset, there is none.
-const EXAMPLES: [&str; 7] = [
+const EXAMPLES: [&str; 8] = [
     "admin.token",
+    "audit.spill_file",
     "telemetry.otlp_endpoint",
     "limits.redis_url",
     "server.public_url",
@@ -624,8 +652,9 @@ fn the_generated_file_as_it_is_changes_nothing() {
 #[test]
 fn every_default_in_the_generated_file_is_the_default_of_the_code() {
     let defaults = format!("{:?}", environment(&[]).unwrap());
-    for (section, key, line) in knobs().into_iter().filter(|(_, key, _)| cfg!(feature = "redis") || key != "redis_url")
-    {
+    // A spill goes with a database on a server only.
+    let alone = |key: &str| key != "spill_file" && (cfg!(feature = "redis") || key != "redis_url");
+    for (section, key, line) in knobs().into_iter().filter(|(_, key, _)| alone(key)) {
         let settings = server(&format!("[{section}]\n{line}\n")).unwrap_or_else(|problems| panic!("{problems:#?}"));
         if !chosen(&section) && !EXAMPLES.contains(&format!("{section}.{key}").as_str()) {
             assert_eq!(format!("{settings:?}"), defaults, "{line}");

@@ -353,13 +353,16 @@ pub enum SpillError {
     Broken,
 }
 
+/// A frame of a spill, and the position behind it.
+pub type Frame = (Vec<u8>, u64);
+
 /// Where what was to be committed stays while the database is away: on this machine, in the order it came.
 pub trait Spill: Send + Sync {
     /// Adds a frame. Once this is done the frame survives the process and the machine.
     fn append<'a>(&'a self, frame: &'a [u8]) -> BoxFuture<'a, Result<(), SpillError>>;
     /// The frame at `position` and the position behind it; the first is at 0. A frame that was torn while it was written is
     /// not there.
-    fn read(&self, position: u64) -> BoxFuture<'_, Result<Option<(Vec<u8>, u64)>, SpillError>>;
+    fn read(&self, position: u64) -> BoxFuture<'_, Result<Option<Frame>, SpillError>>;
     /// Forgets all frames.
     fn clear(&self) -> BoxFuture<'_, Result<(), SpillError>>;
 }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kit::ports::{BoxFuture, Spill, SpillError};
+use kit::ports::{BoxFuture, Frame, Spill, SpillError};
 use kit::token::crc32;
 
 /// Length and CRC, four bytes each.
@@ -66,7 +66,7 @@ fn locked(open: &Mutex<Open>) -> MutexGuard<'_, Open> {
 
 impl Open {
     /// The frame at `position` and where it ends; `None` if there is no whole one before `length`.
-    fn frame(&mut self, position: u64, length: u64) -> io::Result<Option<(Vec<u8>, u64)>> {
+    fn frame(&mut self, position: u64, length: u64) -> io::Result<Option<Frame>> {
         let mut head = [0; HEAD as usize];
         if length < position + HEAD {
             return Ok(None);
@@ -120,7 +120,7 @@ impl Spill for SpillFile {
         self.on_disk(move |open| open.append(&frame))
     }
 
-    fn read(&self, position: u64) -> BoxFuture<'_, Result<Option<(Vec<u8>, u64)>, SpillError>> {
+    fn read(&self, position: u64) -> BoxFuture<'_, Result<Option<Frame>, SpillError>> {
         self.on_disk(move |open| {
             let end = open.end;
             match open.frame(position, end) {

@@ -61,13 +61,19 @@ pub(crate) struct Waiting {
 
 /// Tells how it went with one entry.
 #[derive(Default)]
-pub(crate) struct Receipt(Mutex<(Option<Result<(), Refusal>>, Option<Waker>)>);
+pub(crate) struct Receipt(Mutex<Answer>);
+
+#[derive(Default)]
+struct Answer {
+    result: Option<Result<(), Refusal>>,
+    waker: Option<Waker>,
+}
 
 impl Receipt {
     fn answer(&self, result: Result<(), Refusal>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.0.get_or_insert(result);
-        if let Some(waker) = state.1.take() {
+        state.result.get_or_insert(result);
+        if let Some(waker) = state.waker.take() {
             waker.wake();
         }
     }
@@ -79,10 +85,10 @@ impl Receipt {
         poll_fn(|cx| {
             {
                 let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(result) = state.0 {
+                if let Some(result) = state.result {
                     return Poll::Ready(result);
                 }
-                state.1 = Some(cx.waker().clone());
+                state.waker = Some(cx.waker().clone());
             }
             if let Some(patience) = patience.take() {
                 timer = Some(patience());

@@ -21,8 +21,8 @@ use crate::token;
 
 /// A call waits so long for room.
 const ROOM_PATIENCE: Duration = Duration::from_millis(250);
-/// And so long for its commit.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(1);
+/// And so long for its commit: with the wait for room less than a second.
+const COMMIT_PATIENCE: Duration = Duration::from_millis(700);
 /// Between attempts to write, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Spilled groups that are written before it is looked what has come meanwhile.

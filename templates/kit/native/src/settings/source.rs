@@ -18,7 +18,7 @@ pub(super) type Values = BTreeMap<String, Sourced>;
 
 const PREFIX: &str = "MCP__";
 /// Settings that end in `_file` themselves: the variable names the file, and what is in it is read each time it is needed.
-const FILES: &[&str] = &["VAULT__KEK", "VAULT__TRANSIT_TOKEN"];
+const FILES: &[&str] = &["AUDIT__SPILL", "VAULT__KEK", "VAULT__TRANSIT_TOKEN"];
 /// Read elsewhere: not sections of the configuration.
 const RESERVED: &[&str] = &["MCP__TENANT", "MCP__CONFIG"];
 
