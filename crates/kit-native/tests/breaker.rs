@@ -33,8 +33,17 @@ const CRM: Provider = Provider {
     base_url: "https://api.crm.test",
     auth: AuthShape::ApiKey { header: "X-Key", prefix: "" },
     classify,
+    usage,
     ..Provider::PLAIN
 };
+
+/// `{"used": 95, "regain_ms": 1000, "scope": "app"}` says how much of a limit is used up.
+fn usage(response: &HttpResponse) -> Vec<LimitHint> {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let scope = if body["scope"] == "app" { ThrottleScope::App } else { ThrottleScope::Account };
+    let hint = |used_percent| LimitHint { used_percent, regain_ms: body["regain_ms"].as_i64(), scope };
+    body["used"].as_f64().map(hint).into_iter().collect()
+}
 
 /// `{"scope": "app"}` says whose limit it is.
 fn classify(response: &HttpResponse) -> Outcome {
@@ -449,6 +458,47 @@ async fn three_tenants_that_trip_at_once_stop_the_others_but_not_when_it_is_thei
         assert_eq!(world.kind(&d, "crm_write").await, "ok");
         assert_eq!(world.kind(&a, "crm_write").await, "upstream_rate_limited");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_ninety_five_percent_on_nothing_is_sent_for_as_long_as_is_said_or_a_minute() {
+    for (body, wait_ms, of_app) in [
+        (r#"{"used": 94.9}"#, None, false),
+        (r#"{"used": 95}"#, Some(60_000), false),
+        (r#"{"used": 100, "regain_ms": 300000}"#, Some(300_000), false),
+        (r#"{"used": 95, "scope": "app"}"#, Some(60_000), true),
+    ] {
+        let world = World::with(exact()).await;
+        let [a, b] = world.tenants(["a", "b"]).await;
+        world.upstream.replies([Reply::No(200, None, body)]);
+        assert!(world.call(&a, "crm_me").await.is_ok(), "{body}: it was a good answer");
+        let denied = world.call(&a, "crm_write").await.err().and_then(|error| {
+            assert_eq!(error.kind().as_str(), "upstream_rate_limited");
+            retry_after_ms(&error)
+        });
+        assert_eq!(denied, wait_ms, "{body}");
+        assert_eq!(world.kind(&b, "crm_me").await == "ok", !of_app, "{body}");
+        let sent = 1 + usize::from(denied.is_none()) + usize::from(!of_app);
+        assert_eq!(world.upstream.count(), sent, "{body}");
+        pass(wait_ms.unwrap_or(0)).await;
+        assert_eq!(world.kind(&a, "crm_me").await, "ok", "{body}");
+    }
+}
+
+/// A refusal says by itself how long to wait, and a failure is one, whatever their headers say besides.
+#[tokio::test(start_paused = true)]
+async fn how_much_is_used_up_counts_with_a_good_answer_only() {
+    let world = World::with(exact()).await;
+    let a = world.tenant("a").await;
+    for reply in [Reply::No(429, Some("10"), r#"{"used": 100}"#), Reply::No(503, None, r#"{"used": 100}"#)] {
+        world.upstream.replies([reply]);
+        assert!(world.call(&a, "crm_write").await.is_err());
+        assert_eq!((world.kind(&a, "crm_write").await, world.upstream.count()), ("ok", 2));
+    }
+    // A no that is about the request is an answer like any other.
+    world.upstream.replies([Reply::No(404, None, r#"{"used": 100}"#)]);
+    assert_eq!(world.kind(&a, "crm_me").await, "not_found");
+    assert_eq!((world.kind(&a, "crm_me").await, world.upstream.count()), ("upstream_rate_limited", 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -304,3 +304,44 @@ fn a_breaker_is_kept_while_a_request_is_out_so_that_its_answer_meets_no_younger_
     assert_eq!(late.tell(throttled(3_600), ThrottleScope::Account, 61 * SECOND), None);
     assert_eq!((wait(&all, &who("a", "one"), 61 * SECOND), all.kept().0), (None, 0));
 }
+
+fn spent(seconds: i64) -> Verdict {
+    Verdict::Spent { retry_after_us: seconds * SECOND }
+}
+
+#[test]
+fn a_used_up_limit_of_an_account_stops_that_account_and_never_the_app() {
+    let all = breakers(100);
+    let told = once(&all, &who("a", "one"), spent(60), ThrottleScope::Account, 0);
+    assert_eq!(told, Some(Denied { retry_after_us: 60 * SECOND, cause: Cause::Throttled }));
+    for tenant in ["b", "c", "d", "e"] {
+        once(&all, &who(tenant, "one"), spent(60), ThrottleScope::Account, 0);
+    }
+    let waits = [("a", "one"), ("a", "two"), ("x", "one")].map(|(t, a)| wait(&all, &who(t, a), 0));
+    assert_eq!(waits, [Some(60 * SECOND), None, None]);
+    assert!(all.open(0).iter().all(|view| view.account.is_some()));
+}
+
+#[test]
+fn a_used_up_limit_of_the_app_stops_its_tenants_and_is_a_success_of_the_account() {
+    let all = breakers(100);
+    // Two of three, which the good answer makes good.
+    for _ in 0..2 {
+        once(&all, &who("a", "one"), throttled(1), ThrottleScope::Account, 0);
+    }
+    let told = once(&all, &who("a", "one"), spent(60), ThrottleScope::App, 0);
+    assert_eq!(told, Some(Denied { retry_after_us: 60 * SECOND, cause: Cause::Throttled }));
+    assert_eq!((wait(&all, &who("b", "one"), 0), all.open(0)), (Some(60 * SECOND), vec![open("crm", None, None, 60)]));
+    assert_eq!(all.kept(), (0, 1));
+    // Its probe finds no room either.
+    once(&all, &who("b", "one"), spent(30), ThrottleScope::App, 60 * SECOND);
+    assert_eq!(all.open(60 * SECOND), [open("crm", None, None, 30)]);
+}
+
+#[test]
+fn a_probe_of_the_app_that_meets_a_used_up_account_closes_the_app() {
+    let all = breakers(100);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::App, 0);
+    once(&all, &who("b", "one"), spent(600), ThrottleScope::Account, 60 * SECOND);
+    assert_eq!(all.open(60 * SECOND), [open("crm", Some("b"), Some("one"), 600)]);
+}

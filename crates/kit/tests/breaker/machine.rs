@@ -80,6 +80,40 @@ fn the_fifth_failure_in_a_row_opens_it_and_throttles_between_do_not_begin_anew()
 }
 
 #[test]
+fn a_good_answer_that_says_the_limit_is_used_up_opens_it_at_once_and_again_after_each_probe() {
+    let spent = |seconds: i64| Verdict::Spent { retry_after_us: seconds * SECOND };
+    let mut breaker = Breaker::new(Settings { base_us: 5 * SECOND, ..EXACT }, 7);
+    assert!(once(&mut breaker, spent(60), 0));
+    assert_eq!(breaker.cause(), Some(Cause::Throttled));
+    assert!((60 * SECOND..=65 * SECOND).contains(&breaker.wait_us(0)));
+    let mut breaker = Breaker::new(EXACT, 7);
+    assert!(once(&mut breaker, spent(60), 0));
+    let mut now = 60 * SECOND;
+    for seconds in [60, 1, 300] {
+        // The probe went well, and there is still no room.
+        assert!(!once(&mut breaker, spent(seconds), now));
+        assert_eq!(breaker.wait_us(now), seconds * SECOND);
+        now += seconds * SECOND;
+    }
+    once(&mut breaker, Verdict::Fine, now);
+    assert!(breaker.is_idle());
+}
+
+/// A longer wait each time is for an upstream that goes on refusing.
+#[test]
+fn a_probe_that_goes_well_ends_the_growth_of_waits_also_when_the_limit_is_used_up() {
+    let settings = Settings { base_us: SECOND, shortest_us: 1, ..EXACT };
+    let mut breaker = open(settings, 60);
+    let mut now = 100 * SECOND;
+    for _ in 0..5 {
+        once(&mut breaker, UNSAID, now);
+        now += breaker.wait_us(now);
+    }
+    once(&mut breaker, Verdict::Spent { retry_after_us: 0 }, now);
+    assert!((SECOND..=2 * SECOND).contains(&breaker.wait_us(now)));
+}
+
+#[test]
 fn what_an_upstream_asks_is_held_between_a_second_and_an_hour() {
     for (asked, expected) in [(Some(0), SECOND), (Some(-5), SECOND), (Some(i64::MIN), SECOND), (None, SECOND)] {
         let mut breaker = Breaker::new(Settings { throttles: 1, ..EXACT }, 7);
