@@ -325,17 +325,103 @@ async fn a_thousand_callers_in_a_storm_send_the_threshold_and_what_was_out_and_t
     }
 }
 
+/// Callers of `tenant` that come back when they are told to, and up to a second later, as callers do that have clocks of their
+/// own; until they are aborted.
+fn storm(world: &World, tenant: &TenantCtx) -> Vec<JoinHandle<()>> {
+    let callers = (0..1_000_i64).map(|n| {
+        let (world, tenant) = (world.clone(), tenant.clone());
+        tokio::spawn(async move {
+            pass(n).await;
+            loop {
+                let error = world.call(&tenant, "crm_me").await.unwrap_err();
+                pass(retry_after_ms(&error).unwrap() + n * 7_919 % 1_000).await;
+            }
+        })
+    });
+    callers.collect()
+}
+
+/// How long each of 480 calls took, eight at a time, sorted.
+async fn latencies(world: &World, tenant: &TenantCtx) -> Vec<Duration> {
+    let workers = (0..8).map(|_| {
+        let (world, tenant) = (world.clone(), tenant.clone());
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            for _ in 0..60 {
+                let asked = Instant::now();
+                assert!(world.call(&tenant, "crm_me").await.is_ok());
+                took.push(asked.elapsed());
+            }
+            took
+        })
+    });
+    let mut all = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        all.extend(worker.await.unwrap());
+    }
+    all.sort_unstable();
+    all
+}
+
+/// 99 of 100 took no longer.
+fn p99(sorted: &[Duration]) -> Duration {
+    sorted[sorted.len() * 99 / 100]
+}
+
+/// In virtual time, where only waiting counts: a call that waited for a lock, a permit or a turn would show.
 #[tokio::test(start_paused = true)]
-async fn other_tenants_and_other_integrations_notice_nothing_of_a_storm() {
+async fn other_tenants_wait_for_nothing_in_a_storm() {
     let world = World::new().await;
     let [a, b] = world.tenants(["a", "b"]).await;
     world.upstream.script(|tenant| if tenant == "a" { LIMIT } else { Reply::Fine });
-    let storm: Vec<_> = (0..200).map(|_| world.spawn(&a, "crm_me")).collect();
-    for _ in 0..100 {
-        let asked = Instant::now();
-        assert!(world.call(&b, "crm_me").await.is_ok());
-        assert!(asked.elapsed() <= Duration::from_millis(22));
+    let quiet = latencies(&world, &b).await;
+    let storm = storm(&world, &a);
+    let stormy = latencies(&world, &b).await;
+    storm.iter().for_each(JoinHandle::abort);
+    // The upstream's own 20 ms, and what the timer rounds.
+    for took in [&quiet, &stormy] {
+        assert!(took[0] >= Duration::from_millis(20) && took[479] <= Duration::from_millis(22), "{took:?}");
     }
+}
+
+/// In real time, where the work of a thousand callers counts too: quiet and storm in turn, so that what else the machine does
+/// meets both alike, and the middle of five rounds each. The ratio of their p99 was 0.85 to 1.3 where it was measured, on two
+/// cores that had other work; 2 is what no round of ours has reached.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_p99_of_other_tenants_stays_what_it_was_in_a_storm() {
+    let world = World::with(exact()).await;
+    let [a, b] = world.tenants(["a", "b"]).await;
+    world.upstream.slow(10);
+    let short = Reply::No(429, Some("1"), "");
+    world.upstream.script(move |tenant| if tenant == "a" { short } else { Reply::Fine });
+    let (mut quiet, mut stormy) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        quiet.push(p99(&latencies(&world, &b).await));
+        let storm = storm(&world, &a);
+        stormy.push(p99(&latencies(&world, &b).await));
+        for caller in storm {
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled());
+        }
+    }
+    let middle = |rounds: &mut Vec<Duration>| {
+        rounds.sort_unstable();
+        rounds[2]
+    };
+    let (quiet, stormy) = (middle(&mut quiet), middle(&mut stormy));
+    println!(
+        "p99 of other tenants: {quiet:?} in quiet, {stormy:?} in a storm: {:.2}",
+        stormy.as_secs_f64() / quiet.as_secs_f64()
+    );
+    assert!(stormy <= quiet * 2, "{stormy:?} {quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_integrations_notice_nothing_of_a_storm() {
+    let world = World::new().await;
+    let a = world.tenant("a").await;
+    world.upstream.script(|_| LIMIT);
+    let storm: Vec<_> = (0..200).map(|_| world.spawn(&a, "crm_me")).collect();
     for call in storm {
         assert!(call.await.unwrap().is_err());
     }
