@@ -11,4 +11,5 @@ mod harness;
 mod life;
 mod operator;
 mod stdio;
+mod throttles;
 mod wire;
