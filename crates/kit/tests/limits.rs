@@ -111,6 +111,19 @@ fn a_pass_is_charged_to_all_of_its_buckets_or_to_none() {
     assert_eq!(limits.len(), 4);
 }
 
+/// Names without braces are wherever their hash says: each is found again, also by itself.
+#[test]
+fn a_pass_over_names_that_lie_apart_is_charged_to_each_of_them() {
+    let limits = MemoryLimits::default();
+    let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let charges: Vec<Charge<'_>> = keys.iter().map(|key| Charge { key, rate: SLOW, cost: 1 }).collect();
+    assert_eq!(limits.decide(&charges, 0), LAST);
+    for key in &keys {
+        assert_eq!(one(&limits, key, 0), denied(0, SECOND), "{key}");
+    }
+    assert_eq!((limits.len(), limits.is_empty()), (20, false));
+}
+
 #[test]
 fn what_costs_nothing_opens_no_bucket() {
     let limits = MemoryLimits::new(1);

@@ -61,6 +61,18 @@ fn a_success_begins_the_count_anew_and_so_does_any_other_no() {
     }
 }
 
+/// A clock that seems to go back by a second was only read before another.
+#[test]
+fn a_clock_that_is_a_second_behind_moves_no_end() {
+    for (behind, end) in [(SECOND, 70 * SECOND), (SECOND + 1, 69 * SECOND - 1)] {
+        let mut breaker = Breaker::new(EXACT, 7);
+        assert!(once(&mut breaker, throttled(60), 10 * SECOND));
+        assert_eq!(breaker.ask(10 * SECOND - behind), Ask::Deny { retry_after_us: 60 * SECOND });
+        assert_eq!(breaker.wait_us(end - 1), 1, "{behind}");
+        assert_eq!(breaker.wait_us(end), 0, "{behind}");
+    }
+}
+
 #[test]
 fn a_minute_asked_for_once_opens_it_and_less_does_not() {
     let mut breaker = Breaker::new(EXACT, 7);
