@@ -368,7 +368,8 @@ fn p99(sorted: &[Duration]) -> Duration {
     sorted[sorted.len() * 99 / 100]
 }
 
-/// In virtual time, where only waiting counts: a call that waited for a lock, a permit or a turn would show.
+/// In virtual time, where only waiting counts: a call that waited for a permit, a turn or the upstream of another would show.
+/// Their p99 in a storm is that in quiet: the upstream's own 20 ms, rounded by the timer.
 #[tokio::test(start_paused = true)]
 async fn other_tenants_wait_for_nothing_in_a_storm() {
     let world = World::new().await;
@@ -378,16 +379,16 @@ async fn other_tenants_wait_for_nothing_in_a_storm() {
     let storm = storm(&world, &a);
     let stormy = latencies(&world, &b).await;
     storm.iter().for_each(JoinHandle::abort);
-    // The upstream's own 20 ms, and what the timer rounds.
-    for took in [&quiet, &stormy] {
-        assert!(took[0] >= Duration::from_millis(20) && took[479] <= Duration::from_millis(22), "{took:?}");
-    }
+    let rounded = Duration::from_millis(1);
+    assert!((20..=21).contains(&p99(&quiet).as_millis()), "{quiet:?}");
+    assert!(p99(&stormy) <= p99(&quiet) + rounded && stormy[479] <= quiet[479] + rounded, "{stormy:?}");
 }
 
 /// In real time, where the work of a thousand callers counts too: quiet and storm in turn, so that what else the machine does
-/// meets both alike, and the middle of five rounds each. The ratio of their p99 was 0.85 to 1.3 where it was measured, on two
-/// cores that had other work; 2 is what no round of ours has reached.
+/// meets both alike, and the middle of five rounds each: `scripts/soak storm`. The ratio was 0.85 to 1.3 on two cores with
+/// twice as much to do as they could; with five times as much it says nothing any more, so it is no gate.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, for a release build on a machine that is idle"]
 async fn the_p99_of_other_tenants_stays_what_it_was_in_a_storm() {
     let world = World::with(exact()).await;
     let [a, b] = world.tenants(["a", "b"]).await;
