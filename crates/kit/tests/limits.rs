@@ -133,6 +133,21 @@ fn what_costs_nothing_opens_no_bucket() {
     assert!(limits.is_empty());
 }
 
+/// Only what opens a bucket needs room for one.
+#[test]
+fn a_full_table_serves_the_buckets_that_it_has_and_what_costs_nothing() {
+    let limits = MemoryLimits::new(1);
+    let rate = Rate { burst: 3, ..SLOW };
+    let take = |key, cost| limits.decide(&[Charge { key, rate, cost }], 0);
+    for remaining in [2, 1, 0] {
+        let reset_us = i64::from(3 - remaining) * SECOND;
+        assert_eq!(take("a", 1), Decision::Admitted { layer: 0, remaining, reset_us });
+        assert_eq!(take("b", 0), Decision::Admitted { layer: 0, remaining: 3, reset_us: 0 });
+        assert_eq!(take("b", 1), Decision::Saturated);
+    }
+    assert_eq!(limits.len(), 1);
+}
+
 /// Each layer would count the other's bucket for a new one.
 #[test]
 fn a_name_that_comes_twice_is_one_bucket() {
