@@ -13,7 +13,7 @@ use crate::support::presets::preset;
 use crate::support::{Project, must};
 
 /// A development server of the project with every provider.
-fn agency() -> Dev {
+pub fn agency() -> Dev {
     static BINARY: OnceLock<std::path::PathBuf> = OnceLock::new();
     let binary = BINARY.get_or_init(|| Project::of(preset("agency")).build());
     let folder = tempfile::tempdir().unwrap();
@@ -89,7 +89,7 @@ fn every_provider_is_called_dies_is_connected_in_a_browser_and_called_again() {
 }
 
 /// The environment variable `name`, which `scripts/setup` prints.
-fn tool(name: &str) -> std::ffi::OsString {
+pub fn tool(name: &str) -> std::ffi::OsString {
     std::env::var_os(name).unwrap_or_else(|| panic!("{name}: run `eval \"$(scripts/setup --print-env)\"` first"))
 }
 

@@ -12,4 +12,5 @@ mod harness;
 mod life;
 mod operator;
 mod stdio;
+mod throttles;
 mod wire;

@@ -359,6 +359,77 @@ fn a_configuration_is_checked_whole() {
     assert_eq!(live.run(&["serve"]).code, REFUSED);
 }
 
+/// Replaces `server.toml` of `live` by this and the place of its key.
+fn configure(live: &Live, text: &str) {
+    let text = format!("{text}\n[vault]\nkek_file = \"kek\"\n");
+    std::fs::write(live.folder.path().join("config/server.toml"), text).unwrap();
+}
+
+#[test]
+fn replicas_without_what_they_must_share_are_refused() {
+    let live = Live::empty();
+    configure(&live, "[limits]\nreplicas = 2");
+    let expected = "error: 2 problem(s) in the configuration\n  \
+                    `limits.redis_url` (config/server.toml or environment): \
+                    missing, while there is more than one replica: each would admit the whole rate\n    \
+                    give the URL of a Redis server that all of them reach, or set `limits.replicas` to 1\n  \
+                    `storage.database_url` (config/server.toml or environment): \
+                    a file of one machine, while there is more than one replica\n    \
+                    give the postgres:// URL of a database that all of them reach, or set `limits.replicas` to 1\n";
+    refused(&live.run(&["config", "check"]), expected);
+    refused(&live.run(&["serve"]), expected);
+}
+
+#[test]
+fn a_tool_that_could_never_be_called_is_refused() {
+    let live = Live::empty();
+    configure(&live, "[limits.costs]\nnotion_search = 61");
+    refused(
+        &live.run(&["config", "check"]),
+        "error: 1 problem(s) in the configuration\n  \
+         `limits.costs.notion_search` (config/server.toml or environment): \
+         costs 61, and a bucket holds 60 at the most: it could never be called\n    \
+         raise the burst, or lower the cost\n",
+    );
+}
+
+#[test]
+fn plans_that_tenants_are_on_and_nobody_describes_are_noticed() {
+    let live = Live::empty();
+    configure(&live, "[plans.growth]\ndaily = 100\n[plans.scale]\ndaily = 1000\n[plans.unused]\ndaily = 1");
+    for (tenant, plan) in [("acme", "growth"), ("bolt", "scale"), ("coil", "growth")] {
+        live.run(&["tenant", "add", tenant, "--plan", plan]).ok();
+    }
+    live.run(&["config", "check"]).ok();
+    configure(&live, "[plans.starter]\ndaily = 10");
+    refused(
+        &live.run(&["config", "check"]),
+        "error: 2 problem(s) in the configuration\n  \
+         `plans.growth` (tenants): tenants are on this plan, and it is not described\n    \
+         describe it under `[plans.growth]`, or see who is on it with `zz-everything tenant list`\n  \
+         `plans.scale` (tenants): tenants are on this plan, and it is not described\n    \
+         describe it under `[plans.scale]`, or see who is on it with `zz-everything tenant list`\n",
+    );
+    for tenant in ["acme", "bolt", "coil"] {
+        live.run(&["tenant", "plan", tenant, "starter"]).ok();
+    }
+    live.run(&["config", "check"]).ok();
+}
+
+#[test]
+fn an_outage_that_is_settled_for_a_tool_which_is_not_there_is_noticed() {
+    let live = Live::empty();
+    configure(&live, "[limits]\noutage_deny = [\"notion_search\", \"search\"]\noutage_allow = [\"shop_lists\"]");
+    refused(
+        &live.run(&["config", "check"]),
+        "error: 2 problem(s) in the configuration\n  \
+         `limits.outage_…` (config/server.toml or environment): there is no tool `search`\n    \
+         give the full name, with its integration in front\n  \
+         `limits.outage_…` (config/server.toml or environment): there is no tool `shop_lists`\n    \
+         give the full name, with its integration in front\n",
+    );
+}
+
 #[test]
 fn an_address_reserved_for_examples_is_noticed() {
     let live = Live::empty();

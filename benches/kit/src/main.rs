@@ -17,7 +17,8 @@ use kit::inbound::Environment;
 use kit::operator::NewConnection;
 use kit::limit::memory::MemoryLimits;
 use kit::limit::Rate;
-use kit::pipeline::Bounds;
+use kit::limit::plan::{Plan, Plans};
+use kit::limit::traffic::Rules;
 use kit::ports::{BoxFuture, HttpSend, SendError};
 use kit::prelude::*;
 use kit::vault::kek::LocalKeks;
@@ -63,13 +64,23 @@ impl HttpSend for NullSend {
     }
 }
 
+/// A plan with every limit there is, and room for all.
+fn rules() -> Rules {
+    let rate = Some(Rate { interval_us: 1, burst: 10_000_000 });
+    let (most, units) = (Some(1_000_000), Some(u64::MAX / 2));
+    let plan = Plan { name: String::new(), rate, tool_rate: rate, concurrency: most, daily: units, monthly: units };
+    Rules { plans: Plans { default: Arc::new(plan), ..Plans::default() }, max_in_flight: most }
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let folder = std::env::args().nth(1).context("usage: mcpkit-bench-kit FOLDER")?;
     let folder = Path::new(&folder);
     let app = App::new("bench", "0.0.0")
         .integration("null", Integration::new(PROVIDER).tools(Tools::new().read("echo", "Return the text.", echo)));
-    let settings = Settings::load_with(&app, folder, BTreeMap::new())?;
+    // Every limiter decides on every call, and admits as much as one machine can send.
+    let unlimited = [("MCP__LIMITS__IP_PER_MINUTE", "1000000"), ("MCP__LIMITS__IP_BURST", "1000000")];
+    let settings = Settings::load_with(&app, folder, unlimited.map(|(name, value)| (name.into(), value.into())).into())?;
     kit_native::log::start(settings.log_level, Format::Json, false);
     let kek = kit::token::random(&SystemRng, 32)?;
     let send = Arc::new(NullSend::default());
@@ -88,9 +99,8 @@ async fn main() -> anyhow::Result<()> {
     let options = Options {
         environment: Environment::Live,
         migrate: true,
-        // The limiter decides on every call, and admits as much as one machine can send.
-        bounds: Bounds { rate: Some(Rate { interval_us: 1, burst: 10_000_000 }), ..settings.bounds },
-        rules: kit::limit::traffic::Rules::default(),
+        bounds: settings.bounds,
+        rules: rules(),
         max_upstream_bytes: settings.max_upstream_bytes,
         breakers: kit::breaker::LevelSettings::default(),
         ledger: kit::ledger::LedgerOptions::default(),

@@ -33,8 +33,17 @@ const CRM: Provider = Provider {
     base_url: "https://api.crm.test",
     auth: AuthShape::ApiKey { header: "X-Key", prefix: "" },
     classify,
+    usage,
     ..Provider::PLAIN
 };
+
+/// `{"used": 95, "regain_ms": 1000, "scope": "app"}` says how much of a limit is used up.
+fn usage(response: &HttpResponse) -> Vec<LimitHint> {
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let scope = if body["scope"] == "app" { ThrottleScope::App } else { ThrottleScope::Account };
+    let hint = |used_percent| LimitHint { used_percent, regain_ms: body["regain_ms"].as_i64(), scope };
+    body["used"].as_f64().map(hint).into_iter().collect()
+}
 
 /// `{"scope": "app"}` says whose limit it is.
 fn classify(response: &HttpResponse) -> Outcome {
@@ -318,17 +327,104 @@ async fn a_thousand_callers_in_a_storm_send_the_threshold_and_what_was_out_and_t
     }
 }
 
+/// Callers of `tenant` that come back when they are told to, and up to a second later, as callers do that have clocks of their
+/// own; until they are aborted.
+fn storm(world: &World, tenant: &TenantCtx) -> Vec<JoinHandle<()>> {
+    let callers = (0..1_000_i64).map(|n| {
+        let (world, tenant) = (world.clone(), tenant.clone());
+        tokio::spawn(async move {
+            pass(n).await;
+            loop {
+                let error = world.call(&tenant, "crm_me").await.unwrap_err();
+                pass(retry_after_ms(&error).unwrap() + n * 7_919 % 1_000).await;
+            }
+        })
+    });
+    callers.collect()
+}
+
+/// How long each of 480 calls took, eight at a time, sorted.
+async fn latencies(world: &World, tenant: &TenantCtx) -> Vec<Duration> {
+    let workers = (0..8).map(|_| {
+        let (world, tenant) = (world.clone(), tenant.clone());
+        tokio::spawn(async move {
+            let mut took = Vec::new();
+            for _ in 0..60 {
+                let asked = Instant::now();
+                assert!(world.call(&tenant, "crm_me").await.is_ok());
+                took.push(asked.elapsed());
+            }
+            took
+        })
+    });
+    let mut all = Vec::new();
+    for worker in workers.collect::<Vec<_>>() {
+        all.extend(worker.await.unwrap());
+    }
+    all.sort_unstable();
+    all
+}
+
+/// 99 of 100 took no longer.
+fn p99(sorted: &[Duration]) -> Duration {
+    sorted[sorted.len() * 99 / 100]
+}
+
+/// In virtual time, where only waiting counts: a call that waited for a permit, a turn or the upstream of another would show.
+/// Their p99 in a storm is that in quiet: the upstream's own 20 ms, rounded by the timer.
 #[tokio::test(start_paused = true)]
-async fn other_tenants_and_other_integrations_notice_nothing_of_a_storm() {
+async fn other_tenants_wait_for_nothing_in_a_storm() {
     let world = World::new().await;
     let [a, b] = world.tenants(["a", "b"]).await;
     world.upstream.script(|tenant| if tenant == "a" { LIMIT } else { Reply::Fine });
-    let storm: Vec<_> = (0..200).map(|_| world.spawn(&a, "crm_me")).collect();
-    for _ in 0..100 {
-        let asked = Instant::now();
-        assert!(world.call(&b, "crm_me").await.is_ok());
-        assert!(asked.elapsed() <= Duration::from_millis(22));
+    let quiet = latencies(&world, &b).await;
+    let storm = storm(&world, &a);
+    let stormy = latencies(&world, &b).await;
+    storm.iter().for_each(JoinHandle::abort);
+    let rounded = Duration::from_millis(1);
+    assert!((20..=21).contains(&p99(&quiet).as_millis()), "{quiet:?}");
+    assert!(p99(&stormy) <= p99(&quiet) + rounded && stormy[479] <= quiet[479] + rounded, "{stormy:?}");
+}
+
+/// In real time, where the work of a thousand callers counts too: quiet and storm in turn, so that what else the machine does
+/// meets both alike, and the middle of five rounds each: `scripts/soak storm`. The ratio was 0.85 to 1.3 on two cores with
+/// twice as much to do as they could; with five times as much it says nothing any more, so it is no gate.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, for a release build on a machine that is idle"]
+async fn the_p99_of_other_tenants_stays_what_it_was_in_a_storm() {
+    let world = World::with(exact()).await;
+    let [a, b] = world.tenants(["a", "b"]).await;
+    world.upstream.slow(10);
+    let short = Reply::No(429, Some("1"), "");
+    world.upstream.script(move |tenant| if tenant == "a" { short } else { Reply::Fine });
+    let (mut quiet, mut stormy) = (Vec::new(), Vec::new());
+    for _ in 0..5 {
+        quiet.push(p99(&latencies(&world, &b).await));
+        let storm = storm(&world, &a);
+        stormy.push(p99(&latencies(&world, &b).await));
+        for caller in storm {
+            caller.abort();
+            assert!(caller.await.unwrap_err().is_cancelled());
+        }
     }
+    let middle = |rounds: &mut Vec<Duration>| {
+        rounds.sort_unstable();
+        rounds[2]
+    };
+    let (quiet, stormy) = (middle(&mut quiet), middle(&mut stormy));
+    println!(
+        "p99 of other tenants: {quiet:?} in quiet, {stormy:?} in a storm: {:.2}",
+        stormy.as_secs_f64() / quiet.as_secs_f64()
+    );
+    assert!(stormy <= quiet * 2, "{stormy:?} {quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_integrations_notice_nothing_of_a_storm() {
+    let world = World::new().await;
+    let a = world.tenant("a").await;
+    world.upstream.script(|_| LIMIT);
+    let storm: Vec<_> = (0..200).map(|_| world.spawn(&a, "crm_me")).collect();
     for call in storm {
         assert!(call.await.unwrap().is_err());
     }
@@ -451,6 +547,47 @@ async fn three_tenants_that_trip_at_once_stop_the_others_but_not_when_it_is_thei
         assert_eq!(world.kind(&d, "crm_write").await, "ok");
         assert_eq!(world.kind(&a, "crm_write").await, "upstream_rate_limited");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_ninety_five_percent_on_nothing_is_sent_for_as_long_as_is_said_or_a_minute() {
+    for (body, wait_ms, of_app) in [
+        (r#"{"used": 94.9}"#, None, false),
+        (r#"{"used": 95}"#, Some(60_000), false),
+        (r#"{"used": 100, "regain_ms": 300000}"#, Some(300_000), false),
+        (r#"{"used": 95, "scope": "app"}"#, Some(60_000), true),
+    ] {
+        let world = World::with(exact()).await;
+        let [a, b] = world.tenants(["a", "b"]).await;
+        world.upstream.replies([Reply::No(200, None, body)]);
+        assert!(world.call(&a, "crm_me").await.is_ok(), "{body}: it was a good answer");
+        let denied = world.call(&a, "crm_write").await.err().and_then(|error| {
+            assert_eq!(error.kind().as_str(), "upstream_rate_limited");
+            retry_after_ms(&error)
+        });
+        assert_eq!(denied, wait_ms, "{body}");
+        assert_eq!(world.kind(&b, "crm_me").await == "ok", !of_app, "{body}");
+        let sent = 1 + usize::from(denied.is_none()) + usize::from(!of_app);
+        assert_eq!(world.upstream.count(), sent, "{body}");
+        pass(wait_ms.unwrap_or(0)).await;
+        assert_eq!(world.kind(&a, "crm_me").await, "ok", "{body}");
+    }
+}
+
+/// A refusal says by itself how long to wait, and a failure is one, whatever their headers say besides.
+#[tokio::test(start_paused = true)]
+async fn how_much_is_used_up_counts_with_a_good_answer_only() {
+    let world = World::with(exact()).await;
+    let a = world.tenant("a").await;
+    for reply in [Reply::No(429, Some("10"), r#"{"used": 100}"#), Reply::No(503, None, r#"{"used": 100}"#)] {
+        world.upstream.replies([reply]);
+        assert!(world.call(&a, "crm_write").await.is_err());
+        assert_eq!((world.kind(&a, "crm_write").await, world.upstream.count()), ("ok", 2));
+    }
+    // A no that is about the request is an answer like any other.
+    world.upstream.replies([Reply::No(404, None, r#"{"used": 100}"#)]);
+    assert_eq!(world.kind(&a, "crm_me").await, "not_found");
+    assert_eq!((world.kind(&a, "crm_me").await, world.upstream.count()), ("upstream_rate_limited", 1));
 }
 
 #[tokio::test(start_paused = true)]

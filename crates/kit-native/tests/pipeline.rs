@@ -318,6 +318,23 @@ fn a_client_that_leaves_an_event_stream_takes_the_tool_with_it() {
     server.goes_on();
 }
 
+/// The only one that its tenant has.
+#[test]
+fn a_client_that_leaves_gives_its_place_back() {
+    let server = Server::start(&[("MCP__CALLS__DEADLINE_MS", "60000"), ("MCP__LIMITS__CONCURRENCY", "1")]);
+    for _ in 0..3 {
+        let mut connection = Connection::open(server.listening.address).unwrap();
+        connection.send(&call("p_never", json!({})).key(&server.key)).unwrap();
+        wait_until("the call is in flight", || server.kit.traffic.in_flight() == 1);
+        let full = server.call("p_fine", json!({}));
+        let expected = json!("too many calls are under way; wait for one of them to end");
+        assert_eq!(error_of(&full), (&json!(true), "rate_limited", &expected));
+        drop(connection);
+        wait_until("the place is free", || server.kit.traffic.in_flight() == 0);
+        server.goes_on();
+    }
+}
+
 // Progress.
 
 #[test]

@@ -562,6 +562,64 @@ async fn a_listener_that_never_answers_costs_nothing_after_the_first_attempt() {
     assert_eq!(limits.traffic().asked, 0);
 }
 
+/// Half of `times` took no longer, and 99 of 100, in milliseconds.
+fn quantiles(mut times: Vec<Duration>) -> [f64; 2] {
+    times.sort_unstable();
+    [50, 99].map(|percent| times[times.len() * percent / 100].as_secs_f64() * 1_000.0)
+}
+
+/// How long each of `count` calls took that come a millisecond apart, whatever becomes of those before them.
+async fn arrivals(limits: &Arc<RedisLimits>, count: usize) -> Vec<Duration> {
+    let calls: Vec<_> = (0..count as u64)
+        .map(|n| {
+            let limits = limits.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(n)).await;
+                let begin = Instant::now();
+                one(&limits, &format!("{{t{n}}}"), HOURLY, 0).await;
+                begin.elapsed()
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for call in calls {
+        times.push(call.await.unwrap());
+    }
+    times
+}
+
+/// Prints what an outage costs the calls that come during it, in real time and with the bounds that a server has:
+/// `scripts/soak outage`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, for a release build on a machine that is idle"]
+async fn an_outage_costs_its_first_calls_55_ms_and_the_others_nothing() {
+    let server = Server::start(&[]);
+    let clock = Arc::new(SystemClock);
+    let limits = RedisLimits::new(&server.target(), "acme", 1, local(), Bounds::default(), clock).unwrap();
+    let limits = Arc::new(limits);
+    limits.connect().await.unwrap();
+    let healthy = quantiles(arrivals(&limits, 1_000).await);
+    server.freeze();
+    let mut during = arrivals(&limits, 3_000).await;
+    let later = quantiles(during.split_off(1_000));
+    // Those that were with it when it hung: a call a millisecond, for as long as one of them waits.
+    during.sort_unstable();
+    let first = quantiles(during.split_off(during.len() - 50));
+    let attempts = limits.traffic();
+    server.thaw();
+    let wait = Instant::now();
+    while !limits.is_shared() {
+        one(&limits, "{other}", HOURLY, 0).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    println!("ms, half of the calls and 99 of 100: {healthy:.3?} before, {first:.3?} the fifty slowest of the first");
+    println!("{later:.3?} after the first second; shared again {} ms after its return", wait.elapsed().as_millis());
+    println!("{attempts:?}");
+    if cfg!(not(debug_assertions)) {
+        assert!(first[1] - healthy[0] <= 55.0 && later[1] <= 1.0, "{first:?} {later:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_is_emptied_goes_on_with_full_buckets() {
     let server = Server::start(&[]);

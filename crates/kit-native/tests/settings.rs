@@ -366,6 +366,31 @@ fn more_than_one_replica_takes_a_store_and_limits_that_they_share() {
     }
 }
 
+/// A call that costs more than its bucket ever holds would be refused for ever, and told to come back.
+#[test]
+fn a_tool_costs_no_more_than_the_smallest_bucket_that_it_is_charged_to() {
+    let costs = |cost: u32, rest: &str| server(&format!("[limits.costs]\ncrm_me = {cost}\n{rest}"));
+    let refused = |cost: u32, burst: u32, rest: &str| {
+        let what = format!("costs {cost}, and a bucket holds {burst} at the most: it could never be called");
+        let source = "config/server.toml or environment";
+        let expected = [problem("limits.costs.crm_me", source, &what, "raise the burst, or lower the cost")];
+        assert_eq!(costs(cost, rest).unwrap_err(), expected, "{cost} {rest}");
+    };
+    // A tool's own bucket holds 60 unless something else is said.
+    assert_eq!(costs(60, "").unwrap().rules.plans.cost("crm_me"), 60);
+    refused(61, 60, "");
+    // Of any plan, of the tenant's and of the tool's own bucket the smallest counts.
+    refused(8, 5, "[plans.starter]\nper_minute = 100\nburst = 5\n[plans.growth]\nper_minute = 900\nburst = 50\n");
+    refused(8, 7, "[plans.starter]\ntool_per_minute = 100\ntool_burst = 7\n");
+    refused(8, 6, "[limits]\nper_minute = 100\nburst = 6\n");
+    refused(8, 4, "[calls]\nburst = 4\n");
+    assert!(costs(8, "[plans.starter]\nper_minute = 100\nburst = 8\ntool_per_minute = 9\ntool_burst = 8\n").is_ok());
+    // Where there is no limit there is no bucket.
+    assert!(
+        costs(1_000_000, "[calls]\nper_minute = 0\nburst = 1\n[plans.starter]\nper_minute = 0\nburst = 1\n").is_ok()
+    );
+}
+
 #[cfg(all(feature = "redis", feature = "postgres"))]
 #[test]
 fn replicas_that_share_both_are_welcome() {

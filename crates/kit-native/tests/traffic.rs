@@ -143,18 +143,22 @@ async fn the_servers_last_room_is_kept_for_cheap_calls() {
     rules.plans.costs.insert("p_other".into(), 3);
     kit.kit.traffic.set_rules(rules);
     let a = kit.bare_tenant("a").await;
-    let waiting: Vec<_> = (0..4)
-        .map(|_| {
-            let (pipeline, ctx) = (kit.kit.pipeline.clone(), a.clone());
-            tokio::spawn(async move { pipeline.tool(&ctx, "p_waits", json!({}), Caller::patient()).await })
-        })
-        .collect();
-    while kit.kit.traffic.in_flight() < 4 {
-        tokio::task::yield_now().await;
+    // A fifth of five is kept, so that a dear call is the fourth at the most.
+    let mut waiting = Vec::new();
+    for under_way in 0..5 {
+        assert_eq!(kit.kit.traffic.in_flight(), under_way);
+        let dear = call(&kit, &a, "p_other").await.map_err(|refused| refused["message"].clone());
+        let full = json!("the server is at its capacity; try again in 1 s");
+        assert_eq!(dear, if under_way < 4 { Ok(()) } else { Err(full) }, "{under_way}");
+        call(&kit, &a, "p_fine").await.unwrap();
+        let (pipeline, ctx) = (kit.kit.pipeline.clone(), a.clone());
+        waiting.push(tokio::spawn(async move { pipeline.tool(&ctx, "p_waits", json!({}), Caller::patient()).await }));
+        while kit.kit.traffic.in_flight() == under_way {
+            tokio::task::yield_now().await;
+        }
     }
-    let refused = call(&kit, &a, "p_other").await.unwrap_err();
-    assert_eq!(refused["message"], "the server is at its capacity; try again in 1 s");
-    call(&kit, &a, "p_fine").await.unwrap();
+    let full = call(&kit, &a, "p_fine").await.unwrap_err();
+    assert_eq!((&full["scope"], &full["retry_after_ms"]), (&json!("server"), &json!(1_000)));
     for one in waiting {
         held.notify_one();
         drop(one.await.unwrap().unwrap());

@@ -111,6 +111,19 @@ fn a_pass_is_charged_to_all_of_its_buckets_or_to_none() {
     assert_eq!(limits.len(), 4);
 }
 
+/// Names without braces are wherever their hash says: each is found again, also by itself.
+#[test]
+fn a_pass_over_names_that_lie_apart_is_charged_to_each_of_them() {
+    let limits = MemoryLimits::default();
+    let keys: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    let charges: Vec<Charge<'_>> = keys.iter().map(|key| Charge { key, rate: SLOW, cost: 1 }).collect();
+    assert_eq!(limits.decide(&charges, 0), LAST);
+    for key in &keys {
+        assert_eq!(one(&limits, key, 0), denied(0, SECOND), "{key}");
+    }
+    assert_eq!((limits.len(), limits.is_empty()), (20, false));
+}
+
 #[test]
 fn what_costs_nothing_opens_no_bucket() {
     let limits = MemoryLimits::new(1);
@@ -118,6 +131,21 @@ fn what_costs_nothing_opens_no_bucket() {
     assert_eq!(limits.decide(&free, 0), Decision::Admitted { layer: 0, remaining: 1, reset_us: 0 });
     assert_eq!(limits.decide(&[], 0), Decision::Admitted { layer: 0, remaining: u32::MAX, reset_us: 0 });
     assert!(limits.is_empty());
+}
+
+/// Only what opens a bucket needs room for one.
+#[test]
+fn a_full_table_serves_the_buckets_that_it_has_and_what_costs_nothing() {
+    let limits = MemoryLimits::new(1);
+    let rate = Rate { burst: 3, ..SLOW };
+    let take = |key, cost| limits.decide(&[Charge { key, rate, cost }], 0);
+    for remaining in [2, 1, 0] {
+        let reset_us = i64::from(3 - remaining) * SECOND;
+        assert_eq!(take("a", 1), Decision::Admitted { layer: 0, remaining, reset_us });
+        assert_eq!(take("b", 0), Decision::Admitted { layer: 0, remaining: 3, reset_us: 0 });
+        assert_eq!(take("b", 1), Decision::Saturated);
+    }
+    assert_eq!(limits.len(), 1);
 }
 
 /// Each layer would count the other's bucket for a new one.

@@ -14,7 +14,7 @@ use super::tools::CAMPAIGN_TYPE;
 pub(super) const PROFILE: &str = "36893488147419103233";
 /// A profile in Europe.
 pub(super) const PROFILE_EU: &str = "1410234508830042";
-/// Requests for this profile answer 429.
+/// Requests for this profile answer 429, and so do those for what lies behind this cursor.
 pub(super) const THROTTLED: &str = "429";
 /// Requests for this one answer 500.
 pub(super) const BROKEN: &str = "500";
@@ -78,7 +78,7 @@ impl AmazonAdsSandbox {
         }
         match request.header(PROFILE_HEADER) {
             None => return Err(no(403, "403", "Scope header is missing")),
-            Some(THROTTLED) => return Err(no(429, "429", "Too many requests").with_header("Retry-After", "2")),
+            Some(THROTTLED) => return Err(throttled()),
             Some(BROKEN) => return Err(no(500, "500", "Internal error")),
             Some(profile) if profiles.iter().any(|(id, ..)| *id == profile) => {}
             Some(_) => return Err(no(401, "UNAUTHORIZED", "Not authorized to access scope")),
@@ -93,6 +93,10 @@ impl AmazonAdsSandbox {
 
 fn no(status: u16, code: &str, details: &str) -> HttpResponse {
     HttpResponse::json(status, &json!({"code": code, "details": details, "requestId": REQUEST}))
+}
+
+fn throttled() -> HttpResponse {
+    no(429, "429", "Too many requests").with_header("Retry-After", "2")
 }
 
 /// The form of version 3.
@@ -172,6 +176,9 @@ fn campaigns(request: &HttpRequest) -> Result<HttpResponse, HttpResponse> {
         return Err(no_v3(415, "Unsupported Media Type"));
     }
     let filters: Filters = serde_json::from_slice(&request.body).map_err(|_| no_v3(400, "Cannot parse request"))?;
+    if filters.next_token.as_deref() == Some(THROTTLED) {
+        return Err(throttled());
+    }
     let ids = if filters.ad_product_filter.is_some() { Vec::new() } else { (1..=12).collect() };
     let all: Vec<Value> = ids.into_iter().map(campaign).filter(|one| filters.has_state(one)).collect();
     filters.page(&all, 10..=100).ok_or_else(|| no_v3(400, "Malformed request"))
@@ -182,6 +189,9 @@ fn campaigns_v1(request: &HttpRequest) -> Result<HttpResponse, HttpResponse> {
         return Err(no_v3(415, "Unsupported Media Type"));
     }
     let filters: Filters = serde_json::from_slice(&request.body).map_err(|_| no_v3(400, "Cannot parse request"))?;
+    if filters.next_token.as_deref() == Some(THROTTLED) {
+        return Err(throttled());
+    }
     let products = filters.ad_product_filter.as_ref().map(|filter| filter.include.as_slice());
     let all: Vec<Value> = match products {
         Some([product]) if product == "SPONSORED_PRODUCTS" => (1..=12).map(campaign).map(unified).collect(),

@@ -14,7 +14,7 @@ use super::tools::METRICS;
 pub(super) const PROFILE: &str = "36893488147419103235";
 /// The advertiser that has campaigns.
 pub(super) const ADVERTISER: &str = "58126740510231";
-/// Requests for this profile answer 429.
+/// Requests for this profile answer 429, and so do those for what lies behind this cursor.
 pub(super) const THROTTLED: &str = "429";
 /// Requests for this one answer 500.
 pub(super) const BROKEN: &str = "500";
@@ -82,7 +82,7 @@ impl AttributionSandbox {
         // Unlike elsewhere in the Ads API, also the list of advertisers is for a profile.
         match request.header(PROFILE_HEADER) {
             None => return Err(no(403, "403", "Scope header is missing")),
-            Some(THROTTLED) => return Err(no(429, "429", "Too many requests").with_header("Retry-After", "2")),
+            Some(THROTTLED) => return Err(throttled()),
             Some(BROKEN) => return Err(no(500, "500", "Internal error")),
             Some(REFUSED) => return Err(no(403, "403", "User does not have access to the resource")),
             Some(PROFILE) if here => {}
@@ -101,6 +101,10 @@ impl AttributionSandbox {
 
 fn no(status: u16, code: &str, details: &str) -> HttpResponse {
     HttpResponse::json(status, &json!({"code": code, "details": details, "requestId": REQUEST}))
+}
+
+fn throttled() -> HttpResponse {
+    no(429, "429", "Too many requests").with_header("Retry-After", "2")
 }
 
 /// Written by hand: the ids are numbers, also those that no number type holds.
@@ -138,6 +142,9 @@ struct Asked {
 fn report(body: &[u8]) -> Option<HttpResponse> {
     let asked: Asked = serde_json::from_slice(body).ok()?;
     let is_day = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if asked.cursor_id.as_deref() == Some(THROTTLED) {
+        return Some(throttled());
+    }
     let range = asked.start_date.as_str()..=asked.end_date.as_str();
     let known = advertisers();
     let known = |id: &str| known["advertisers"].as_array().into_iter().flatten().any(|one| one["advertiserId"] == id);

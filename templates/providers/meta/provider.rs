@@ -36,6 +36,7 @@ pub(super) const PROVIDER: Provider = Provider {
     // How long to wait stands in a usage header.
     throttle: Throttle::Silent,
     classify,
+    usage,
     ..Provider::PLAIN
 };
 
@@ -88,11 +89,37 @@ fn classify(response: &HttpResponse) -> Outcome {
     }
 }
 
-/// The longest `estimated_time_to_regain_access`, which is in minutes, of
-/// `{"<account>": [{"type": "ads_insights", "estimated_time_to_regain_access": 5, …}]}`.
+/// What Meta says of limits in its headers, on a refusal and on a good answer alike. They are for the app, for an ad account,
+/// or for one kind of use of an account: a connection has one breaker, so the fullest of these stops all of it.
+fn usage(response: &HttpResponse) -> Vec<LimitHint> {
+    let json = |name| serde_json::from_str::<Value>(response.header(name)?).ok();
+    let percent = |of: &Value, names: &[&str]| names.iter().filter_map(|name| of[*name].as_f64()).fold(0.0, f64::max);
+    let hint = |used_percent, regain_ms, scope| LimitHint { used_percent, regain_ms, scope };
+    let each = ["call_count", "total_time", "total_cputime"];
+    let mut hints = Vec::new();
+    // `{"call_count": 28, "total_time": 25, "total_cputime": 25}`
+    hints.extend(json("x-app-usage").map(|app| hint(percent(&app, &each), None, ThrottleScope::App)));
+    // `{"acc_id_util_pct": 9.67, "reset_time_duration": 100}`, which is in seconds.
+    hints.extend(json("x-ad-account-usage").map(|account| {
+        let regain_ms = account["reset_time_duration"].as_i64().map(|seconds| seconds.saturating_mul(1_000));
+        hint(percent(&account, &["acc_id_util_pct"]), regain_ms, ThrottleScope::Account)
+    }));
+    // `{"app_id_util_pct": 1.5, "acc_id_util_pct": 9.67}`
+    if let Some(insights) = json("x-fb-ads-insights-throttle") {
+        hints.push(hint(percent(&insights, &["app_id_util_pct"]), None, ThrottleScope::App));
+        hints.push(hint(percent(&insights, &["acc_id_util_pct"]), None, ThrottleScope::Account));
+    }
+    // `{"<account>": [{"type": "ads_insights", "call_count": 95, …, "estimated_time_to_regain_access": 5}]}`, which is in minutes.
+    let uses = json("x-business-use-case-usage").unwrap_or_default();
+    for one in uses.as_object().into_iter().flat_map(|uses| uses.values()).filter_map(Value::as_array).flatten() {
+        let minutes = one["estimated_time_to_regain_access"].as_i64();
+        let regain_ms = minutes.map(|minutes| minutes.saturating_mul(60_000));
+        hints.push(hint(percent(one, &each), regain_ms, ThrottleScope::Account));
+    }
+    hints
+}
+
+/// The longest wait that a refusal's headers speak of.
 fn regain_ms(response: &HttpResponse) -> Option<i64> {
-    let usage: Value = serde_json::from_str(response.header("x-business-use-case-usage")?).ok()?;
-    let uses = usage.as_object()?.values().filter_map(Value::as_array).flatten();
-    let minutes = uses.filter_map(|one| one["estimated_time_to_regain_access"].as_i64()).max()?;
-    (minutes > 0).then(|| minutes.saturating_mul(60_000))
+    usage(response).into_iter().filter_map(|hint| hint.regain_ms).max().filter(|ms| *ms > 0)
 }

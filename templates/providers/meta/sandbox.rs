@@ -2,8 +2,9 @@
 //! token for the next one, pages an invented bicycle shop's advertising, and fails in Meta's words. For it, today is
 //! 2026-11-22.
 //!
-//! The ad accounts `act_9000000000000001` and up fail, each in its own way: see [`PROVOKED`]. A token that ends in `-463`
-//! (or another subcode) is dead for that reason.
+//! The ad accounts `act_9000000000000001` and up fail, each in its own way: see [`PROVOKED`]. Those from `act_8000000000000001`
+//! on answer well, as the shop's does, and say that a limit is used up: see [`FULL`]. A token that ends in `-463` (or another
+//! subcode) is dead for that reason.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -112,6 +113,19 @@ const PROVOKED: [Provoked; 17] = [
 ];
 const TRANSIENT: i64 = 960;
 
+/// Ad accounts whose limits are nearly used up, with the header that says so.
+const FULL: [(&str, &str, &str); 5] = [
+    ("act_8000000000000001", "X-App-Usage", r#"{"call_count":28,"total_time":96,"total_cputime":25}"#),
+    ("act_8000000000000002", "X-Ad-Account-Usage", r#"{"acc_id_util_pct":95.4,"reset_time_duration":100}"#),
+    ("act_8000000000000003", "X-Ad-Account-Usage", r#"{"acc_id_util_pct":94.9,"reset_time_duration":100}"#),
+    ("act_8000000000000004", "X-FB-Ads-Insights-Throttle", r#"{"app_id_util_pct":1.5,"acc_id_util_pct":97}"#),
+    (
+        "act_8000000000000005",
+        "X-Business-Use-Case-Usage",
+        r#"{"8000000000000005":[{"type":"ads_insights","call_count":95,"total_cputime":20,"total_time":20,"estimated_time_to_regain_access":3}]}"#,
+    ),
+];
+
 #[derive(Default)]
 pub(super) struct MetaSandbox {
     exchanged: AtomicU64,
@@ -159,7 +173,8 @@ impl Sandbox for MetaSandbox {
                 None => answer,
             };
         }
-        let account = path.first().copied().unwrap_or_default();
+        let full = FULL.iter().find(|row| path.first() == Some(&row.0));
+        let account = if full.is_some() { SHOP } else { path.first().copied().unwrap_or_default() };
         let answer = match path.as_slice() {
             ["me", "adaccounts"] => ad_accounts(request, token),
             [_, "campaigns"] => campaigns(request, account, token),
@@ -169,7 +184,10 @@ impl Sandbox for MetaSandbox {
         let idle = json!({"type": "ads_management", "call_count": 1, "total_cputime": 1, "total_time": 1,
                           "estimated_time_to_regain_access": 0});
         let usage = json!({account.trim_start_matches("act_"): [idle]}).to_string();
-        answer.with_header("X-Business-Use-Case-Usage", &usage)
+        match full {
+            Some((_, name, value)) => answer.with_header(name, value),
+            None => answer.with_header("X-Business-Use-Case-Usage", &usage),
+        }
     }
 }
 

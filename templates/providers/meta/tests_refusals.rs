@@ -76,6 +76,35 @@ async fn a_limit_stops_the_connection_or_the_app_for_as_long_as_meta_says() {
     }
 }
 
+/// The call is answered; it is the next one that waits.
+#[tokio::test]
+async fn a_limit_that_is_nearly_used_up_stops_the_connection_or_the_app_before_meta_has_to() {
+    // For how many seconds, and whether it is the app's. Up to five are added at random.
+    for (account, stopped_s, of_app) in [
+        ("8000000000000001", Some(60), true),
+        ("8000000000000002", Some(100), false),
+        ("8000000000000003", None, false),
+        ("8000000000000004", Some(60), false),
+        ("8000000000000005", Some(180), false),
+    ] {
+        let kit = test_kit().await;
+        let (tenant, other) = (kit.tenant("acme").await, kit.tenant("other").await);
+        let answer = kit.call(&tenant, "m_campaigns", json!({"ad_account_id": account})).await.unwrap();
+        assert!(!answer["campaigns"].as_array().unwrap().is_empty(), "{account}");
+        let next = kit.call(&tenant, "m_campaigns", json!({})).await.map_err(|error| error.to_value()["error"].clone());
+        let wait_ms = next.as_ref().err().map(|error| {
+            assert_eq!((&error["type"], &error["scope"]), (&json!("upstream_rate_limited"), &json!("upstream")));
+            error["retry_after_ms"].as_i64().unwrap()
+        });
+        let expected = stopped_s.map(|seconds: i64| seconds * 1_000..=seconds * 1_000 + 5_000);
+        assert!(expected.is_none_or(|range| wait_ms.is_some_and(|ms| range.contains(&ms))), "{account}: {wait_ms:?}");
+        assert_eq!(wait_ms.is_some(), stopped_s.is_some(), "{account}");
+        assert_eq!(kit.call(&other, "m_campaigns", json!({})).await.is_err(), of_app, "{account}");
+        kit.clock.advance_ms(wait_ms.unwrap_or(0));
+        assert!(kit.call(&tenant, "m_campaigns", json!({})).await.is_ok(), "{account}");
+    }
+}
+
 #[tokio::test]
 async fn a_passing_error_and_a_wrong_argument_read_differently() {
     let kit = test_kit().await;

@@ -2,7 +2,7 @@
 //! that exist, filters and pages, and fails in Shopify's words. Every name under `myshopify.com` is the same small shop,
 //! save these, which show what else a shop can answer:
 //!
-//! - `throttled`: the budget is used up, inside a 200;
+//! - `throttled`: the budget is used up, inside a 200; so it is for what lies behind the cursor `throttled`;
 //! - `narrow`: the app has no leave to read orders, inside a 200;
 //! - `frozen` (402), `locked` (423), `gone` (404).
 
@@ -125,7 +125,7 @@ fn query(body: &Value, shop: &str) -> Result<Value, Value> {
         return Err(error("Variable $first of type Int! was provided invalid value", "INVALID_VARIABLE"));
     };
     let requested = first + 2;
-    if shop == "throttled" {
+    if shop == "throttled" || variables["after"] == "throttled" {
         let refused = json!({"message": "Throttled", "extensions": {"code": "THROTTLED"}});
         return Err(json!({"errors": [refused], "extensions": cost(252, &Value::Null, 48)}));
     }

@@ -184,7 +184,7 @@ async fn main() -> anyhow::Result<()> {
     let options = Options {
         environment: Environment::Live,
         migrate: true,
-        bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20, rate: None },
+        bounds: Bounds { deadline: Duration::from_secs(30), max_output_bytes: 1 << 20 },
         rules: kit::limit::traffic::Rules::default(),
         max_upstream_bytes: 1 << 20,
         kms_grace: Duration::from_secs(3_600),

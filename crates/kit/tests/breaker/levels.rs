@@ -304,3 +304,143 @@ fn a_breaker_is_kept_while_a_request_is_out_so_that_its_answer_meets_no_younger_
     assert_eq!(late.tell(throttled(3_600), ThrottleScope::Account, 61 * SECOND), None);
     assert_eq!((wait(&all, &who("a", "one"), 61 * SECOND), all.kept().0), (None, 0));
 }
+
+#[test]
+fn an_app_is_kept_while_a_request_is_out_too() {
+    let all = breakers(100);
+    let own = Who { own_app: true, ..who("a", "one") };
+    let late = all.ask(&own, 0).expect("a permit");
+    once(&all, &own, Verdict::Fine, ThrottleScope::Unsaid, 0);
+    assert!(late.tell(throttled(60), ThrottleScope::App, 0).is_some());
+    assert_eq!(wait(&all, &own, 0), Some(60 * SECOND));
+}
+
+#[test]
+fn tenants_that_trip_open_the_app_again_once_it_is_closed() {
+    let all = breakers(100);
+    for now in [0, 100 * SECOND, 200 * SECOND] {
+        for tenant in ["a", "b", "c"] {
+            // After the second the app is open.
+            if let Ok(permit) = all.ask(&who(&format!("{tenant}{now}"), "one"), now) {
+                permit.tell(throttled(600), ThrottleScope::Unsaid, now);
+            }
+        }
+        assert_eq!(wait(&all, &who("x", "one"), now), Some(SECOND), "{now}");
+        once(&all, &who("x", "one"), Verdict::Fine, ThrottleScope::Unsaid, now + SECOND);
+        assert_eq!(wait(&all, &who("y", "one"), now + SECOND), None, "{now}");
+    }
+}
+
+fn own(tenant: &str) -> Who<'_> {
+    Who { own_app: true, ..who(tenant, "one") }
+}
+
+/// Whether the limit of the app of `tenant` is kept when it is told.
+fn is_tracked(all: &Arc<Breakers>, who: &Who<'_>, now_us: i64) -> bool {
+    once(all, who, throttled(600), ThrottleScope::App, now_us);
+    wait(all, who, now_us).is_some()
+}
+
+#[test]
+fn at_the_bound_tenants_apps_that_are_open_or_asked_stay_and_those_whose_time_is_over_go() {
+    let all = breakers(3);
+    once(&all, &own("open"), throttled(60), ThrottleScope::App, 0);
+    let out = all.ask(&own("out"), 0).expect("a permit");
+    once(&all, &own("over"), throttled(20), ThrottleScope::App, 0);
+    assert_eq!(all.kept().1, 3);
+    // No room.
+    assert!(!is_tracked(&all, &own("more"), SECOND));
+    assert_eq!(all.kept().1, 3);
+    // Twenty seconds later there is, for one.
+    assert!(is_tracked(&all, &own("more"), 20 * SECOND));
+    assert!(!is_tracked(&all, &own("too many"), 21 * SECOND));
+    assert_eq!(wait(&all, &own("open"), 21 * SECOND), Some(39 * SECOND));
+    assert!(out.tell(throttled(60), ThrottleScope::App, 21 * SECOND).is_some());
+    assert_eq!(wait(&all, &own("out"), 21 * SECOND), Some(60 * SECOND));
+}
+
+#[test]
+fn the_owners_app_is_never_without_a_breaker_and_remembers_who_tripped() {
+    let all = breakers(3);
+    once(&all, &who("a", "one"), throttled(600), ThrottleScope::Unsaid, 0);
+    for tenant in ["x", "y"] {
+        once(&all, &own(tenant), throttled(600), ThrottleScope::App, 0);
+    }
+    assert_eq!(all.kept().1, 3);
+    // Full, and looked through: what stays closed is the owner's.
+    assert!(!is_tracked(&all, &own("z"), SECOND));
+    once(&all, &who("b", "one"), throttled(600), ThrottleScope::Unsaid, SECOND);
+    assert_eq!(wait(&all, &who("c", "one"), SECOND), Some(SECOND), "the second that trips, of two");
+    // Another integration of the owner's comes when there is no room for tenants' apps.
+    let elsewhere = |tenant| Who { integration: "crm_eu", ..who(tenant, "one") };
+    once(&all, &elsewhere("a"), throttled(60), ThrottleScope::App, SECOND);
+    assert_eq!(wait(&all, &elsewhere("b"), SECOND), Some(60 * SECOND));
+}
+
+#[test]
+fn all_are_looked_through_once_a_second_and_no_more() {
+    let all = breakers(1);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
+    let tracked = |tenant, now| {
+        once(&all, &who(tenant, "one"), throttled(1), ThrottleScope::Account, now);
+        all.open(now).iter().all(|view| view.tenant.as_deref() != Some("a"))
+    };
+    // A look in which it is still open; its time is over half a second later, and nobody looks for another half.
+    assert!(!tracked("b", 59 * SECOND + SECOND / 2));
+    assert!(!tracked("b", 60 * SECOND + SECOND / 2 - 1));
+    assert!(tracked("b", 60 * SECOND + SECOND / 2));
+    assert_eq!(all.untracked(), 2);
+}
+
+#[test]
+fn all_are_looked_through_once_at_one_time() {
+    let all = breakers(1);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::Account, 0);
+    let probe = all.ask(&who("a", "one"), 60 * SECOND).expect("the probe");
+    drop(all.ask(&who("b", "one"), 60 * SECOND));
+    // Now it could go, but it was looked at a moment ago.
+    drop(probe);
+    drop(all.ask(&who("b", "one"), 60 * SECOND));
+    assert_eq!(all.untracked(), 2);
+}
+
+fn spent(seconds: i64) -> Verdict {
+    Verdict::Spent { retry_after_us: seconds * SECOND }
+}
+
+#[test]
+fn a_used_up_limit_of_an_account_stops_that_account_and_never_the_app() {
+    let all = breakers(100);
+    let told = once(&all, &who("a", "one"), spent(60), ThrottleScope::Account, 0);
+    assert_eq!(told, Some(Denied { retry_after_us: 60 * SECOND, cause: Cause::Throttled }));
+    for tenant in ["b", "c", "d", "e"] {
+        once(&all, &who(tenant, "one"), spent(60), ThrottleScope::Account, 0);
+    }
+    let waits = [("a", "one"), ("a", "two"), ("x", "one")].map(|(t, a)| wait(&all, &who(t, a), 0));
+    assert_eq!(waits, [Some(60 * SECOND), None, None]);
+    assert!(all.open(0).iter().all(|view| view.account.is_some()));
+}
+
+#[test]
+fn a_used_up_limit_of_the_app_stops_its_tenants_and_is_a_success_of_the_account() {
+    let all = breakers(100);
+    // Two of three, which the good answer makes good.
+    for _ in 0..2 {
+        once(&all, &who("a", "one"), throttled(1), ThrottleScope::Account, 0);
+    }
+    let told = once(&all, &who("a", "one"), spent(60), ThrottleScope::App, 0);
+    assert_eq!(told, Some(Denied { retry_after_us: 60 * SECOND, cause: Cause::Throttled }));
+    assert_eq!((wait(&all, &who("b", "one"), 0), all.open(0)), (Some(60 * SECOND), vec![open("crm", None, None, 60)]));
+    assert_eq!(all.kept(), (0, 1));
+    // Its probe finds no room either.
+    once(&all, &who("b", "one"), spent(30), ThrottleScope::App, 60 * SECOND);
+    assert_eq!(all.open(60 * SECOND), [open("crm", None, None, 30)]);
+}
+
+#[test]
+fn a_probe_of_the_app_that_meets_a_used_up_account_closes_the_app() {
+    let all = breakers(100);
+    once(&all, &who("a", "one"), throttled(60), ThrottleScope::App, 0);
+    once(&all, &who("b", "one"), spent(600), ThrottleScope::Account, 60 * SECOND);
+    assert_eq!(all.open(60 * SECOND), [open("crm", Some("b"), Some("one"), 600)]);
+}

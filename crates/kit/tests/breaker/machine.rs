@@ -61,6 +61,18 @@ fn a_success_begins_the_count_anew_and_so_does_any_other_no() {
     }
 }
 
+/// A clock that seems to go back by a second was only read before another.
+#[test]
+fn a_clock_that_is_a_second_behind_moves_no_end() {
+    for (behind, end) in [(SECOND, 70 * SECOND), (SECOND + 1, 69 * SECOND - 1)] {
+        let mut breaker = Breaker::new(EXACT, 7);
+        assert!(once(&mut breaker, throttled(60), 10 * SECOND));
+        assert_eq!(breaker.ask(10 * SECOND - behind), Ask::Deny { retry_after_us: 60 * SECOND });
+        assert_eq!(breaker.wait_us(end - 1), 1, "{behind}");
+        assert_eq!(breaker.wait_us(end), 0, "{behind}");
+    }
+}
+
 #[test]
 fn a_minute_asked_for_once_opens_it_and_less_does_not() {
     let mut breaker = Breaker::new(EXACT, 7);
@@ -77,6 +89,40 @@ fn the_fifth_failure_in_a_row_opens_it_and_throttles_between_do_not_begin_anew()
     assert!(verdicts.iter().all(|verdict| !once(&mut breaker, *verdict, 0)));
     assert!(once(&mut breaker, Verdict::Failed, 0));
     assert_eq!((breaker.cause(), breaker.wait_us(0)), (Some(Cause::Failed), SECOND));
+}
+
+#[test]
+fn a_good_answer_that_says_the_limit_is_used_up_opens_it_at_once_and_again_after_each_probe() {
+    let spent = |seconds: i64| Verdict::Spent { retry_after_us: seconds * SECOND };
+    let mut breaker = Breaker::new(Settings { base_us: 5 * SECOND, ..EXACT }, 7);
+    assert!(once(&mut breaker, spent(60), 0));
+    assert_eq!(breaker.cause(), Some(Cause::Throttled));
+    assert!((60 * SECOND..=65 * SECOND).contains(&breaker.wait_us(0)));
+    let mut breaker = Breaker::new(EXACT, 7);
+    assert!(once(&mut breaker, spent(60), 0));
+    let mut now = 60 * SECOND;
+    for seconds in [60, 1, 300] {
+        // The probe went well, and there is still no room.
+        assert!(!once(&mut breaker, spent(seconds), now));
+        assert_eq!(breaker.wait_us(now), seconds * SECOND);
+        now += seconds * SECOND;
+    }
+    once(&mut breaker, Verdict::Fine, now);
+    assert!(breaker.is_idle());
+}
+
+/// A longer wait each time is for an upstream that goes on refusing.
+#[test]
+fn a_probe_that_goes_well_ends_the_growth_of_waits_also_when_the_limit_is_used_up() {
+    let settings = Settings { base_us: SECOND, shortest_us: 1, ..EXACT };
+    let mut breaker = open(settings, 60);
+    let mut now = 100 * SECOND;
+    for _ in 0..5 {
+        once(&mut breaker, UNSAID, now);
+        now += breaker.wait_us(now);
+    }
+    once(&mut breaker, Verdict::Spent { retry_after_us: 0 }, now);
+    assert!((SECOND..=2 * SECOND).contains(&breaker.wait_us(now)));
 }
 
 #[test]

@@ -120,6 +120,10 @@ impl Model {
                     self.streak += 1;
                     self.open(retry_after_us, now);
                 }
+                Verdict::Spent { retry_after_us } => {
+                    self.streak = 0;
+                    self.open(Some(retry_after_us), now);
+                }
                 Verdict::Failed => {
                     self.streak = 0;
                     self.open(None, now);
@@ -139,6 +143,7 @@ impl Model {
                     self.open(retry_after_us, now);
                 }
             }
+            Verdict::Spent { retry_after_us } => self.open(Some(retry_after_us), now),
             Verdict::Failed => {
                 self.failures += 1;
                 if self.failures == self.settings.failures {
@@ -181,7 +186,11 @@ fn a_breaker_holds_its_invariants_in_random_schedules() {
                         dice.pick(&[None, Some(0), Some(SECOND), Some(59 * SECOND), Some(60 * SECOND), Some(-7)]);
                     let asked = if dice.roll(50) == 0 { Some(i64::MAX) } else { asked };
                     let throttled = Verdict::Throttled { retry_after_us: asked };
-                    let verdict = dice.pick(&[Verdict::Fine, throttled, throttled, Verdict::Failed]);
+                    let spent = Verdict::Spent { retry_after_us: asked.unwrap_or(0) };
+                    let mut verdict = dice.pick(&[Verdict::Fine, throttled, throttled, Verdict::Failed]);
+                    if verdict == Verdict::Fine && dice.roll(8) == 0 {
+                        verdict = spent;
+                    }
                     model.told(one, verdict, now);
                     breaker.tell(one.generation, verdict, now);
                 }
@@ -284,7 +293,9 @@ fn many_breakers_at_two_levels_never_probe_twice_never_grow_and_never_wedge() {
                     let (_, _, permit) = out.swap_remove(which);
                     let throttled =
                         Verdict::Throttled { retry_after_us: dice.pick(&[None, Some(5), Some(70 * SECOND)]) };
-                    let verdict = dice.pick(&[Verdict::Fine, throttled, throttled, Verdict::Failed]);
+                    let spent = Verdict::Spent { retry_after_us: 70 * SECOND };
+                    let verdict =
+                        dice.pick(&[Verdict::Fine, Verdict::Fine, throttled, throttled, Verdict::Failed, spent]);
                     match dice.roll(5) {
                         0 => drop(permit),
                         _ => drop(permit.tell(

@@ -109,6 +109,8 @@ pub struct Kit {
     pub store: Arc<Store>,
     /// The sandboxes, on a development server.
     pub sandboxes: Option<Arc<Sandboxes>>,
+    /// Its clock, for whatever stands in front of it.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why the kit does not start.
@@ -316,5 +318,6 @@ pub async fn boot(app: &App, ports: Ports, options: Options) -> Result<Kit, Boot
         vault,
         store,
         sandboxes,
+        clock: ports.clock,
     })
 }

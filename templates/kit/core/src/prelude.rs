@@ -17,7 +17,7 @@ pub use crate::upstream::oauth::{ClientAuth, Exchange, LwaProfile, OAuth, Pasted
 pub use crate::upstream::provider::{ApiVersion, AuthShape, Hosts, Provider, Sites, Target, Targets, Throttle};
 pub use crate::upstream::sandbox::{SANDBOX_NOW, Sandbox, Seed};
 pub use crate::upstream::sign::proof;
-pub use crate::upstream::throttle::{duration_ms, seconds_ms};
+pub use crate::upstream::throttle::{LimitHint, duration_ms, seconds_ms};
 pub use crate::upstream::token_server::{
     CLIENT_ID, CLIENT_SECRET, FIRST_ACCESS_TOKEN, FIRST_REFRESH_TOKEN, RefreshUse, TokenServer,
 };

@@ -102,6 +102,23 @@ mod tests {
         assert!(doorkeeper.refuse("192.0.2.7", 1_500_000).is_none());
     }
 
+    /// More than it can count at once: who is new waits a second, who was here goes on, and nothing grows.
+    #[test]
+    fn three_hundred_thousand_addresses_find_no_more_room_than_there_is() {
+        let doorkeeper = doorkeeper(2);
+        let refused = |n: u32| doorkeeper.refuse(&std::net::Ipv4Addr::from_bits(n).to_string(), 0);
+        let mut turned_away = 0;
+        for n in 0..300_000 {
+            if let Some(response) = refused(n) {
+                assert_eq!(response.headers()["retry-after"], "1");
+                turned_away += 1;
+            }
+        }
+        assert_eq!((turned_away, doorkeeper.limits.len()), (200_000, 100_000));
+        assert!(refused(7).is_none(), "its second");
+        assert!(refused(7).is_some(), "its third");
+    }
+
     #[test]
     fn wrong_keys_use_the_allowance_up_sooner() {
         let doorkeeper = doorkeeper(100);

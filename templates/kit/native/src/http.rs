@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use kit::boot::Kit;
 use kit::connect::web;
 use kit::inbound::AuthError;
-use kit::ports::{BoxFuture, Clock as _};
+use kit::ports::BoxFuture;
 use kit::vault::VaultError;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::accept;
-use crate::clock::SystemClock;
 use crate::doorkeeper::Doorkeeper;
 use crate::failure::Hinted;
 use crate::mcp::{McpServer, Who};
@@ -184,7 +183,7 @@ fn allowed(settings: &Settings) -> (Vec<String>, Vec<String>) {
 impl Edge {
     /// Verifies the caller and hands the request to the protocol. Before anything is verified, the address has its limit.
     async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr) -> Response {
-        let now_us = SystemClock.monotonic_us();
+        let now_us = self.kit.clock.monotonic_us();
         let caller = self.doorkeeper.caller(peer, request.headers());
         if let Some(refused) = self.doorkeeper.refuse(&caller, now_us) {
             return refused;

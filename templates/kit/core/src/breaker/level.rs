@@ -96,6 +96,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_was_noted_last_stays_longest() {
+        let mut list = Vec::new();
+        let mut noted = |name: &str, at_us| {
+            note(&mut list, name, at_us, 3);
+            list.iter().map(|(name, at_us)| format!("{name}{at_us}")).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(["a", "b", "c"].map(|name| noted(name, 1)), ["a1", "a1 b1", "a1 b1 c1"]);
+        assert_eq!(noted("c", 2), "a1 b1 c2");
+        assert_eq!(noted("a", 3), "b1 c2 a3");
+        assert_eq!(noted("d", 4), "c2 a3 d4");
+    }
+
+    #[test]
     fn the_lists_of_an_app_are_short_whatever_the_number_of_its_tenants() {
         let mut app = App::new(Settings::default(), AppSettings::default(), 7);
         for n in 0..300_000_i64 {

@@ -235,13 +235,19 @@ impl State {
 
     fn tell(&mut self, ticket: &Ticket, verdict: Verdict, scope: ThrottleScope, now_us: i64) -> Option<Denied> {
         let of_app = matches!(verdict, Verdict::Throttled { .. }) && scope == ThrottleScope::App;
+        // An answer that only says how much is used up is a good one for the level of which it does not speak.
+        let (own, above) = match verdict {
+            Verdict::Spent { .. } if scope == ThrottleScope::App => (Verdict::Fine, verdict),
+            Verdict::Spent { .. } => (verdict, Verdict::Fine),
+            verdict => (verdict, verdict),
+        };
         let (mut tripped, mut wait) = (None, None);
         if let Some((key, generation)) = &ticket.account {
             self.settle(key, |breaker| {
                 // The app's limit says nothing about the account's. Not that it is over, either.
                 if of_app {
                     breaker.release(*generation);
-                } else if breaker.tell(*generation, verdict, now_us) {
+                } else if breaker.tell(*generation, own, now_us) {
                     tripped = breaker.cause();
                 }
                 wait = denied(breaker, now_us);
@@ -250,21 +256,22 @@ impl State {
         let Some((key, generation)) = &ticket.app else { return wait };
         let Some(app) = self.apps.get_mut(key) else { return wait };
         app.out = app.out.saturating_sub(1);
-        match verdict {
+        match above {
             Verdict::Throttled { retry_after_us } if of_app && !app.breaker.is_open() => {
                 app.breaker.trip(*generation, Cause::Throttled, retry_after_us, now_us);
             }
+            Verdict::Spent { .. } => drop(app.breaker.tell(*generation, above, now_us)),
             Verdict::Throttled { .. } if scope == ThrottleScope::Account => app.breaker.release(*generation),
             // A closed one counts nothing of its own: one tenant's quota must not become that of all.
-            _ if app.breaker.is_open() => drop(app.breaker.tell(*generation, verdict, now_us)),
+            _ if app.breaker.is_open() => drop(app.breaker.tell(*generation, above, now_us)),
             _ => {}
         }
         if let Some(cause) = tripped.filter(|_| scope != ThrottleScope::Account) {
             app.tripped(&ticket.tenant, cause, now_us);
         }
-        let above = denied(&app.breaker, now_us);
+        let wait_above = denied(&app.breaker, now_us);
         self.forget_app(key);
-        [wait, above].into_iter().flatten().max_by_key(|denied| denied.retry_after_us)
+        [wait, wait_above].into_iter().flatten().max_by_key(|denied| denied.retry_after_us)
     }
 
     fn release(&mut self, ticket: &Ticket) {

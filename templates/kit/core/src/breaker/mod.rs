@@ -78,6 +78,11 @@ pub enum Verdict {
         /// The wait that the upstream asks for, if it says.
         retry_after_us: Option<i64>,
     },
+    /// The upstream answered, and says with it that its limit is all but used up: it is left alone before it has to say no.
+    Spent {
+        /// The wait after which there is room again.
+        retry_after_us: i64,
+    },
     /// The upstream failed, or did not answer.
     Failed,
 }
@@ -183,6 +188,15 @@ impl Breaker {
                 }
                 opens
             }
+            (State::Closed { .. }, Verdict::Spent { retry_after_us }) => {
+                self.open(Cause::Throttled, Some(retry_after_us), now_us);
+                true
+            }
+            (State::Probing { .. }, Verdict::Spent { retry_after_us }) => {
+                self.streak = 0;
+                self.open(Cause::Throttled, Some(retry_after_us), now_us);
+                false
+            }
             (State::Probing { .. }, Verdict::Fine) => {
                 self.streak = 0;
                 self.enter(State::Closed { throttles: 0, failures: 0 });
@@ -272,10 +286,24 @@ impl Breaker {
     }
 }
 
-/// SplitMix64: good enough to spread times, and the same on every target.
+/// SplitMix64 (Steele, Lea and Flood): good enough to spread times, and the same on every target.
 pub(crate) fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next;
+
+    /// From the generator's published reference implementation.
+    #[test]
+    fn times_are_spread_by_splitmix() {
+        let mut seed = 1_234_567;
+        let expected = [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
+        assert_eq!([(); 3].map(|()| next(&mut seed)), expected);
+        assert_eq!(next(&mut 0), 0xe220_a839_7b1d_cdaf);
+    }
 }

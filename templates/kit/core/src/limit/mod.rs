@@ -89,3 +89,34 @@ pub enum Decision {
     /// The buckets cannot be reached, and may not be replaced.
     Unavailable,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tenant::TenantId;
+
+    #[test]
+    fn a_rate_is_an_interval_and_a_burst() {
+        let rate = |interval_us, burst| Rate { interval_us, burst };
+        assert_eq!(Rate::per_minute(600, 60), rate(100_000, 60));
+        assert_eq!(Rate::per_minute(7, 1), rate(8_571_428, 1));
+        assert_eq!(Rate::per_minute(u32::MAX, u32::MAX), rate(1, u32::MAX));
+        assert_eq!(Rate::per_minute(0, 0), rate(60_000_000, 1));
+    }
+
+    #[test]
+    fn replicas_share_a_rate_and_no_token_is_lost() {
+        let rate = Rate { interval_us: 100, burst: 10 };
+        let shares = [0, 1, 3, 10, 11].map(|replicas| rate.share(replicas));
+        let expected = [(100, 10), (100, 10), (300, 4), (1_000, 1), (1_100, 1)];
+        assert_eq!(shares, expected.map(|(interval_us, burst)| Rate { interval_us, burst }));
+        assert_eq!(Rate { interval_us: i64::MAX, burst: 0 }.share(2), Rate { interval_us: i64::MAX, burst: 1 });
+    }
+
+    #[test]
+    fn buckets_of_a_tenant_have_its_name_in_braces() {
+        let ctx = TenantCtx::for_operator(TenantId::parse("acme").unwrap());
+        assert_eq!(key(&ctx, None), "{acme}");
+        assert_eq!(key(&ctx, Some("notion_search")), "{acme}/notion_search");
+    }
+}

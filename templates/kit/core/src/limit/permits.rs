@@ -92,7 +92,11 @@ mod tests {
         let permits = Arc::new(Permits::default());
         let one = permits.take(&tenant("a"), Some(1), None).ok().unwrap();
         assert_eq!(permits.take(&tenant("a"), Some(1), None).err(), Some(Full::Tenant));
-        assert!(permits.take(&tenant("b"), Some(1), None).is_ok(), "another tenant has its own");
+        let other = permits.take(&tenant("b"), Some(1), None).ok().unwrap();
+        let two = permits.take(&tenant("a"), Some(2), None).ok().unwrap();
+        assert_eq!((permits.all(), permits.of(&tenant("a")), permits.of(&tenant("b"))), (3, 2, 1));
+        drop((other, two));
+        assert_eq!((permits.all(), permits.of(&tenant("a")), permits.of(&tenant("b"))), (1, 1, 0));
         drop(one);
         assert!(permits.take(&tenant("a"), Some(1), None).is_ok());
         assert_eq!((permits.all(), permits.held.lock().unwrap().by_tenant.len()), (0, 0));

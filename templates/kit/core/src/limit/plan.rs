@@ -48,3 +48,24 @@ impl Plans {
         self.costs.get(tool).copied().unwrap_or(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_on_a_plan_that_is_not_there_has_what_those_without_one_have() {
+        let named = |name: &str| Arc::new(Plan { name: name.to_owned(), ..Plan::default() });
+        let by_name = [("growth".to_owned(), named("growth"))].into();
+        let plans = Plans { default: named("default"), by_name, ..Plans::default() };
+        let of = [None, Some("growth"), Some("gone")].map(|name| plans.of(name).name.as_str());
+        assert_eq!(of, ["default", "growth", "default"]);
+    }
+
+    #[test]
+    fn a_call_costs_one_unless_its_tool_costs_something_else() {
+        let costs = [("shop_orders".to_owned(), 5), ("shop_ping".to_owned(), 0)].into();
+        let plans = Plans { costs, ..Plans::default() };
+        assert_eq!(["shop_orders", "shop_ping", "shop_items"].map(|tool| plans.cost(tool)), [5, 0, 1]);
+    }
+}

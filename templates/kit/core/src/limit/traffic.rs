@@ -199,10 +199,35 @@ fn limited(scope: &str, what: &str, limit: Option<u64>, retry_after_ms: Option<i
 
 /// A time to wait as a person says it, rounded up.
 fn spoken(ms: i64) -> String {
-    let seconds = (ms.max(0) + 999) / 1_000;
+    let seconds = ms.max(0).saturating_add(999) / 1_000;
     match seconds {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", (seconds + 59) / 60),
         _ => format!("{} h", (seconds + 3_599) / 3_600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spoken;
+
+    #[test]
+    fn a_wait_is_told_in_the_unit_that_fits_and_never_too_short() {
+        let texts = [-5, 0, 1, 1_000, 119_000, 119_001, 120_000, 120_001, 7_199_000, 7_199_001, 7_200_001, i64::MAX];
+        let expected = [
+            "0 s",
+            "0 s",
+            "1 s",
+            "1 s",
+            "119 s",
+            "2 min",
+            "2 min",
+            "3 min",
+            "120 min",
+            "2 h",
+            "3 h",
+            "2562047788016 h",
+        ];
+        assert_eq!(texts.map(spoken), expected);
     }
 }

@@ -16,7 +16,7 @@ use super::life::{self, Readiness};
 use super::provider::Target;
 use super::refresh::{Cause, RefreshError, Refresher};
 use super::request::{Draft, Wire, set_header};
-use super::{Outcome, exact, refusal, retry, sign};
+use super::{Outcome, exact, refusal, retry, sign, throttle};
 use crate::breaker::{Breakers, Denied, Permit, ThrottleScope, Verdict, Who};
 use crate::cache::Cache;
 use crate::call::Call;
@@ -245,7 +245,10 @@ impl Executor {
                 }
             };
             let outcome = integration.provider.outcome(&response, self.clock.wall_ms());
-            let (verdict, scope) = verdict(outcome);
+            let (verdict, scope) = match verdict(outcome) {
+                (Verdict::Fine, scope) => spent(integration, &response).unwrap_or((Verdict::Fine, scope)),
+                other => other,
+            };
             let closed = sent.came_to(verdict, scope);
             let again = match outcome {
                 Outcome::Transient => Some(None),
@@ -598,6 +601,12 @@ fn verdict(outcome: Outcome) -> (Verdict, ThrottleScope) {
         Outcome::Transient => (Verdict::Failed, ThrottleScope::Unsaid),
         _ => (Verdict::Fine, ThrottleScope::Unsaid),
     }
+}
+
+/// What an answer that is no refusal says of limits that are all but used up.
+fn spent(integration: &Mounted, response: &HttpResponse) -> Option<(Verdict, ThrottleScope)> {
+    let (ms, scope) = throttle::spent(&(integration.provider.usage)(response))?;
+    Some((Verdict::Spent { retry_after_us: ms.saturating_mul(1_000) }, scope))
 }
 
 /// `host`, or `host:port` where the port is not the scheme's own. Credentials are bound to this text.

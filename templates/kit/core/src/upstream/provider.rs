@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::oauth::{LwaProfile, OAuth, Region, SystemUser};
-use super::throttle;
+use super::throttle::{self, LimitHint};
 use super::{Outcome, classify_status};
 use crate::calendar;
 use crate::ports::HttpResponse;
@@ -185,6 +185,8 @@ pub struct Provider {
     pub throttle: Throttle,
     /// What an answer means.
     pub classify: fn(&HttpResponse) -> Outcome,
+    /// What a good answer says of how much of the limits is used up. From 95 % on no more is sent for a while.
+    pub usage: fn(&HttpResponse) -> Vec<LimitHint>,
 }
 
 impl Provider {
@@ -201,6 +203,7 @@ impl Provider {
         headers: &[],
         throttle: Throttle::RetryAfter,
         classify: classify_status,
+        usage: |_| Vec::new(),
     };
 
     /// What `response` means, with the wait that its headers ask for. `now_ms` stands in for a missing `Date`.

@@ -6,9 +6,41 @@
 //! What cannot be read is no wait, and the breaker falls back to its own times. A wait of a year is read as a day here; the
 //! breaker asks again after an hour at the latest.
 
+//!
+//! Some providers also say with a good answer how much of a limit is used up ([`LimitHint`]). Who is nearly there is stopped
+//! before the upstream has to: some hold it against an app that goes on.
+
 use std::time::UNIX_EPOCH;
 
+use crate::breaker::ThrottleScope;
 use crate::ports::HttpResponse;
+
+/// From this part of a limit on, in percent, nothing more is sent for a while.
+const SPENT_PERCENT: f64 = 95.0;
+/// For how long, where the provider does not say.
+const SPENT_MS: i64 = 60_000;
+
+/// How much of a limit is used up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LimitHint {
+    /// In percent.
+    pub used_percent: f64,
+    /// Milliseconds until there is room again, if the provider says so.
+    pub regain_ms: Option<i64>,
+    /// Whose limit it is.
+    pub scope: ThrottleScope,
+}
+
+/// How long to send nothing after an answer with `hints`, and for whom. Where the app's limit is used up and an account's too,
+/// the app's counts, under which the account stands still as well.
+pub(crate) fn spent(hints: &[LimitHint]) -> Option<(i64, ThrottleScope)> {
+    let wait_ms = |hint: &LimitHint| hint.regain_ms.filter(|ms| *ms > 0).unwrap_or(SPENT_MS).min(LONGEST_MS);
+    let of = |app: bool| {
+        let near = hints.iter().filter(|hint| hint.used_percent >= SPENT_PERCENT);
+        near.filter(|hint| (hint.scope == ThrottleScope::App) == app).max_by_key(|hint| wait_ms(hint))
+    };
+    of(true).or_else(|| of(false)).map(|hint| (wait_ms(hint), hint.scope))
+}
 
 /// A longer wait is taken for this: a day.
 const LONGEST_MS: i64 = 86_400_000;
@@ -109,6 +141,31 @@ mod tests {
         assert_eq!(midnight_ms(&response, -1), 1);
         let dated = response.with_header("Date", "Sun, 06 Nov 1994 23:59:00 GMT");
         assert_eq!(midnight_ms(&dated, 0), 60_000);
+    }
+
+    #[test]
+    fn a_limit_is_spent_from_ninety_five_percent_on_for_as_long_as_is_said_or_a_minute() {
+        use ThrottleScope::{Account, App};
+        let hint = |used_percent, regain_ms, scope| LimitHint { used_percent, regain_ms, scope };
+        assert_eq!(spent(&[]), None);
+        for (used, expected) in
+            [(94.999, None), (95.0, Some((60_000, Account))), (f64::NAN, None), (1e300, Some((60_000, Account)))]
+        {
+            assert_eq!(spent(&[hint(used, None, Account)]), expected, "{used}");
+        }
+        for (said, ms) in [
+            (Some(0), 60_000),
+            (Some(-5), 60_000),
+            (Some(1), 1),
+            (Some(300_000), 300_000),
+            (Some(i64::MAX), LONGEST_MS),
+        ] {
+            assert_eq!(spent(&[hint(100.0, said, App)]), Some((ms, App)), "{said:?}");
+        }
+        // The longest of those that are spent; and the app's before any.
+        let two = [hint(96.0, Some(5_000), Account), hint(99.0, Some(90_000), Account), hint(10.0, Some(900_000), App)];
+        assert_eq!(spent(&two), Some((90_000, Account)));
+        assert_eq!(spent(&[two[1], hint(95.0, Some(2_000), App)]), Some((2_000, App)));
     }
 
     #[test]
