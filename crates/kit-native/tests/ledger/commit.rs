@@ -230,11 +230,11 @@ async fn a_quota_sees_what_is_not_committed_yet() {
     for _ in 0..3 {
         world.call("p_get").await.unwrap();
     }
-    assert_eq!(world.kit.traffic.standing(&ctx).await.unwrap().today, 3);
+    assert_eq!(world.kit.traffic.standing(&ctx, &[]).await.unwrap().today, 3);
     gate.add_permits(1);
     world.kit.ledger.settled().await;
     for later_ms in [0, 20_000] {
         world.clock.advance_ms(later_ms);
-        assert_eq!(world.kit.traffic.standing(&ctx).await.unwrap().today, 3);
+        assert_eq!(world.kit.traffic.standing(&ctx, &[]).await.unwrap().today, 3);
     }
 }

@@ -11,7 +11,8 @@ use kit::inbound::{Environment, TenantCtx};
 use kit::ledger::verify::{Finding, What};
 use kit::ledger::{ClientInfo, LedgerOptions};
 use kit::limit::memory::MemoryLimits;
-use kit::observe::{AlarmEvent, CallEvent};
+use kit::observe::request::RequestFacts;
+use kit::observe::{AlarmEvent, CallEvent, RefreshEvent};
 use kit::pipeline::{Answer, Bounds, Caller, Failure};
 use kit::ports::{BoxFuture, Clock, HttpSend, Row, SendError, Spill, Sql, Telemetry, Val};
 use kit::prelude::*;
@@ -34,6 +35,8 @@ impl Telemetry for Reports {
     fn call(&self, event: &CallEvent<'_>) {
         self.0.lock().unwrap().push((event.target.to_owned(), event.outcome.to_owned()));
     }
+
+    fn refreshed(&self, _: &RefreshEvent<'_>) {}
 
     fn alarm(&self, _: &AlarmEvent<'_>) {}
 }
@@ -171,8 +174,8 @@ impl World {
 
     pub async fn call_with(&self, tenant: &str, tool: &str, arguments: Value) -> Result<String, String> {
         let ctx = self.tenant(tenant).await;
-        let client = Some(ClientInfo::new("Claude", "1.0"));
-        said(self.kit.pipeline.tool(&ctx, tool, arguments, Caller { client, ..Caller::patient() }).await)
+        let request = RequestFacts { client: Some(ClientInfo::new("Claude", "1.0")), ..RequestFacts::default() };
+        said(self.kit.pipeline.tool(&ctx, tool, arguments, Caller { request, ..Caller::patient() }).await)
     }
 
     /// The same in the background.
