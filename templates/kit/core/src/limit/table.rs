@@ -113,6 +113,16 @@ mod tests {
         assert_eq!((table.sweep(5_000), table.len, table.places.len()), (1_000, 0, SMALLEST));
     }
 
+    /// Where nothing was removed nothing is moved, and what was made smaller takes another bucket at once.
+    #[test]
+    fn a_sweep_moves_no_more_than_it_must() {
+        let mut table = Table::default();
+        (0..7).for_each(|n| assert!(table.put(Id(0, n), 5)));
+        assert_eq!((table.sweep(0), table.places.len()), (0, 8));
+        assert!(table.put(Id(0, 7), 1));
+        assert_eq!((table.sweep(1), table.len, table.places.len()), (1, 7, 16));
+    }
+
     #[test]
     fn at_least_an_eighth_stays_free() {
         let mut table = Table::default();
