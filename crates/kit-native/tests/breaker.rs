@@ -2,6 +2,9 @@
 //! counts what arrives. Virtual time: it moves on when everything waits.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "common/in_place.rs"]
+mod in_place;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -213,7 +216,7 @@ impl World {
             sleep: Arc::new(TokioTime),
             spawn: Arc::new(TokioTime),
             rng: Arc::new(SystemRng),
-            sql: Arc::new(Sqlite::open(&folder.path().join("store.db")).unwrap()),
+            sql: Arc::new(in_place::InPlace(Sqlite::open(&folder.path().join("store.db")).unwrap())),
             kek: Arc::new(LocalKeks::parse(b"0123456789abcdefghijklmnopqrstuv", Arc::new(SystemRng)).unwrap()),
             send: Some(Arc::new(Way(upstream.clone()))),
             limits: Arc::new(MemoryLimits::default()),

@@ -7,6 +7,10 @@
 #[allow(dead_code, reason = "other suites use other parts of it")]
 mod postgres;
 
+#[path = "../common/in_place.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod in_place;
+
 /// Each test once on SQLite and once on PostgreSQL.
 macro_rules! on_both {
     ($($(#[$doc:meta])* async fn $name:ident($world:ident) $body:block)+) => {
@@ -33,6 +37,7 @@ mod capture;
 mod commit;
 mod cost;
 mod faults;
+mod kill;
 mod purge;
 mod spill;
 mod tamper;

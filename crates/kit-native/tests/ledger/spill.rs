@@ -111,6 +111,14 @@ async fn a_spill_that_is_full_refuses() {
     let began = Instant::now();
     assert_eq!(world.call("p_set").await, Err("unavailable: storage_full".into()));
     assert_eq!((world.bench.sets.load(Ordering::SeqCst), began.elapsed()), (0, Duration::from_millis(250)));
+    // And goes on when the store is back: also the call that was turned away for lack of space is written down.
+    world.tap.down.store(false, Ordering::SeqCst);
+    drained(&path).await;
+    world.kit.ledger.settled().await;
+    world.call("p_set").await.unwrap();
+    let reads = answered + 2;
+    assert_eq!(world.usage().await, [format!("p_get ok {reads} {reads}"), "p_set ok 1 1".to_owned()]);
+    assert_eq!(world.findings().await, []);
 }
 
 #[cfg(feature = "postgres")]

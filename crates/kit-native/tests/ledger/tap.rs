@@ -1,15 +1,13 @@
 //! A real engine with faults.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 
 use kit::ports::{BoxFuture, Engine, Row, Sql, SqlError, Statement, Val};
 use tokio::sync::Semaphore;
+
+use crate::in_place::wait;
 
 /// What happens to a group.
 #[derive(Clone)]
@@ -110,25 +108,5 @@ impl Sql for Tap {
             }
             if matches!(fault, Some(Fault::Unheard)) { Err(SqlError::Unavailable) } else { answer }
         })
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Holds this thread until `future` is done.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
     }
 }

@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "../common/in_place.rs"]
+#[allow(dead_code, reason = "other suites use other parts of it")]
+mod in_place;
 mod net;
 mod providers;
 mod sql;

@@ -1,14 +1,12 @@
 //! The real SQLite adapter, with faults. Writes are waited for in place: virtual time must not move on while the disk works.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 
 use kit::ports::{BoxFuture, Engine, Row, Sql, SqlError, Statement, Val};
 use kit_native::sqlite::Sqlite;
 use tokio::sync::Semaphore;
+
+use crate::in_place::wait;
 
 /// What happens to a statement.
 #[derive(Clone)]
@@ -76,25 +74,5 @@ impl Sql for Tap {
 
     fn batch<'a>(&'a self, statements: &'a [Statement<'a>]) -> BoxFuture<'a, Result<(), SqlError>> {
         Box::pin(async move { wait(self.inner.batch(statements)) })
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// Holds this thread until `future` is done.
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
     }
 }

@@ -137,6 +137,11 @@ impl Ledger {
                 break;
             }
         }
+        verifier.end_stream();
+        // Made while the rows were read, which may tell of them.
+        for signed in store.checkpoints(after).await? {
+            verifier.late_checkpoint(&signed);
+        }
         Ok(verifier.end())
     }
 }
@@ -193,6 +198,17 @@ impl<'a> Verifier<'a> {
     }
 
     pub(crate) fn checkpoint(&mut self, signed: &Signed) {
+        if let Some(body) = self.checked(signed) {
+            self.heads.extend(body.heads.into_iter().map(|(stream, seq, hash)| (stream, (seq, hash))));
+        }
+    }
+
+    /// One that was made behind the rows; what it has seen is not looked for among them.
+    fn late_checkpoint(&mut self, signed: &Signed) {
+        self.checked(signed);
+    }
+
+    fn checked(&mut self, signed: &Signed) -> Option<checkpoint::Body> {
         self.report.checkpoints += 1;
         let (last, prev) = std::mem::replace(&mut self.last_checkpoint, (signed.seq, signed.hash.clone()));
         let gap = signed.seq - last - 1;
@@ -209,10 +225,10 @@ impl<'a> Verifier<'a> {
         });
         let Some(body) = good else {
             self.find(CHECKPOINTS, signed.seq, What::CheckpointChanged);
-            return;
+            return None;
         };
         self.checkpoints.insert(signed.seq, signed.hash.clone());
-        self.heads.extend(body.heads.into_iter().map(|(stream, seq, hash)| (stream, (seq, hash))));
+        Some(body)
     }
 
     pub(crate) fn tombstone(&mut self, signed: &Signed) {

@@ -114,9 +114,7 @@ impl Writer {
                 None if spilled => self.queue.work(|| self.reachable.load(Ordering::SeqCst)).await,
                 None => break,
             }
-            if self.spilled() && self.reachable.load(Ordering::SeqCst) && self.replay().await == Replayed::Stuck {
-                self.watch();
-            }
+            self.catch_up().await;
         }
         under_way.ended = true;
     }
@@ -133,6 +131,13 @@ impl Writer {
                 Replayed::Some => {}
                 Replayed::Stuck => return self.watch(),
             }
+        }
+    }
+
+    /// Writes some of what was spilled, once the store has answered again.
+    async fn catch_up(self: &Arc<Self>) {
+        if self.spilled() && self.reachable.load(Ordering::SeqCst) && self.replay().await == Replayed::Stuck {
+            self.watch();
         }
     }
 
@@ -177,6 +182,8 @@ impl Writer {
             }
             self.sleep.sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
+            // A spill that is full gets room by this alone.
+            self.catch_up().await;
         }
         self.queue.set_trouble(None);
         let mut state = self.state();

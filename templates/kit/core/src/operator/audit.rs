@@ -13,6 +13,9 @@ use crate::ledger::verify::Verified;
 use crate::ledger::{call_id, tombstone};
 use crate::store::audit::AuditRow;
 
+/// Rows that one statement removes: it has to be done within the seconds that a statement may take.
+const PURGED_AT_ONCE: i64 = 10_000;
+
 /// A row in a list.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AuditLine {
@@ -178,14 +181,16 @@ impl Operator {
             let old = self.store.audit_since(&stream, before_ms).await?.map_or(i64::MAX, |young| young - 1);
             let through = old.min(exported).min(covered.of(&stream));
             let before = gone.get(&stream).copied().unwrap_or(0);
-            if through <= before {
-                continue;
+            let mut done = before;
+            while done < through {
+                let next = through.min(done.saturating_add(PURGED_AT_ONCE));
+                let Some(last) = self.store.audit_hash(&stream, next).await? else { break };
+                let tombstone = tombstone::form(&self.ledger.key, &stream, next, &last, self.clock.wall_ms());
+                self.store.purge(&tombstone).await?;
+                done = next;
             }
-            let Some(last) = self.store.audit_hash(&stream, through).await? else { continue };
-            let tombstone = tombstone::form(&self.ledger.key, &stream, through, &last, self.clock.wall_ms());
-            self.store.purge(&tombstone).await?;
-            purged.streams += 1;
-            purged.rows += through - before;
+            purged.streams += usize::from(done > before);
+            purged.rows += done - before;
         }
         *self.ledger.covered() = covered;
         purged.left = self.store.audit_before(&call_id::first_at(before_ms)).await?;

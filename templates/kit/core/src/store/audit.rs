@@ -268,8 +268,13 @@ impl Store {
     pub(crate) async fn forget_name(&self, tenant: &str, pseudonym: &str) -> Result<(), SqlError> {
         let both = [Val::from(tenant), pseudonym.into()];
         let name = &both[..1];
+        // Some at a time: a statement has to be done within seconds, and a tenant can have millions of rows.
+        let some = format!(
+            "UPDATE audit SET tenant_id = $2 WHERE (stream, seq) IN \
+             (SELECT stream, seq FROM audit WHERE tenant_id = $1 LIMIT {PAGE}) RETURNING seq"
+        );
+        while self.query(&some, &both).await?.len() == PAGE {}
         self.batch(&[
-            ("UPDATE audit SET tenant_id = $2 WHERE tenant_id = $1", &both),
             (
                 "INSERT INTO usage_rollup (tenant_id, tool, hour, outcome, calls, units) \
                  SELECT CAST($2 AS TEXT), tool, hour, outcome, calls, units FROM usage_rollup WHERE tenant_id = $1 \
