@@ -298,6 +298,24 @@ pub const FILES: &[FileSpec] = &[
     file("project/tests/server/isolation.rs.j2", "tests/server/isolation.rs", Class::Seeded),
     file("project/tests/server/main.rs.j2", "tests/server/main.rs", Class::Seeded),
     FileSpec {
+        source: "project/observability/alerts.yml.j2",
+        target: "observability/alerts.yml",
+        class: Class::Seeded,
+        when: Answers::http,
+    },
+    FileSpec {
+        source: "project/observability/dashboard.json.j2",
+        target: "observability/dashboard.json",
+        class: Class::Seeded,
+        when: Answers::http,
+    },
+    FileSpec {
+        source: "project/observability/prometheus.yml.j2",
+        target: "observability/prometheus.yml",
+        class: Class::Seeded,
+        when: Answers::http,
+    },
+    FileSpec {
         source: "project/tests/server/http.rs.j2",
         target: "tests/server/http.rs",
         class: Class::Seeded,
@@ -312,6 +330,12 @@ pub const FILES: &[FileSpec] = &[
     FileSpec {
         source: "deploy/compose/README.md.j2",
         target: "deploy/compose/README.md",
+        class: Class::Seeded,
+        when: compose,
+    },
+    FileSpec {
+        source: "deploy/compose/collector.yaml",
+        target: "deploy/compose/collector.yaml",
         class: Class::Seeded,
         when: compose,
     },

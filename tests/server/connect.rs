@@ -14,6 +14,11 @@ use crate::support::{Project, must};
 
 /// A development server of the project with every provider.
 pub fn agency() -> Dev {
+    agency_with(&[])
+}
+
+/// The same with more arguments.
+pub fn agency_with(arguments: &[&str]) -> Dev {
     static BINARY: OnceLock<std::path::PathBuf> = OnceLock::new();
     let binary = BINARY.get_or_init(|| Project::of(preset("agency")).build());
     let folder = tempfile::tempdir().unwrap();
@@ -21,12 +26,13 @@ pub fn agency() -> Dev {
     command
         .args(["dev", "--json", "--bind", "127.0.0.1:0", "--folder"])
         .arg(folder.path().join(".dev"))
+        .args(arguments)
         .current_dir(folder.path());
     Dev::of(command, folder)
 }
 
 /// The instance, its tools, and what a person chooses or pastes on the way.
-fn plan() -> Value {
+pub fn plan() -> Value {
     let october = json!({"start": "2026-10-01", "end": "2026-10-31"});
     let with = |more: Value| {
         let mut all = october.clone();

@@ -39,7 +39,10 @@ pub fn isolated(binary: &Path) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("MCP__") || matches!(&*text, "PORT" | "CREDENTIALS_DIRECTORY" | "RUST_LOG") {
+        if text.starts_with("MCP__")
+            || text.starts_with("OTEL_")
+            || matches!(&*text, "PORT" | "CREDENTIALS_DIRECTORY" | "RUST_LOG")
+        {
             command.env_remove(name);
         }
     }
@@ -178,11 +181,20 @@ impl Dev {
     }
 
     pub fn with(environment: &[(&str, &str)]) -> Self {
+        Self::start_with(environment, &[])
+    }
+
+    pub fn with_arguments(arguments: &[&str]) -> Self {
+        Self::start_with(&[], arguments)
+    }
+
+    fn start_with(environment: &[(&str, &str)], arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = server();
         command
             .args(["dev", "--json", "--bind", "127.0.0.1:0", "--folder"])
             .arg(folder.path().join(".dev"))
+            .args(arguments)
             .current_dir(folder.path())
             .envs(environment.iter().copied());
         Self::of(command, folder)

@@ -12,5 +12,6 @@ mod harness;
 mod life;
 mod operator;
 mod stdio;
+mod telemetry;
 mod throttles;
 mod wire;

@@ -71,7 +71,7 @@ fn is_refusal(row: &Value, result: &Value, range: Option<(i64, i64)>) {
 #[test]
 fn every_providers_limit_reaches_a_client_as_the_specified_error() {
     let table: Vec<Value> = serde_json::from_str(TABLE).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/refusals.mjs");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/calls.mjs");
     let mut seen = BTreeSet::new();
     for round in rounds(&table) {
         let dev = agency();

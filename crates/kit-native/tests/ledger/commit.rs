@@ -105,11 +105,14 @@ async fn a_record_tells_what_the_schema_marks_and_nothing_else() {
         assert!(secret(record.pointer(path).unwrap()), "{path}");
         *record.pointer_mut(path).unwrap() = "hmac".into();
     }
+    assert!(secret(&record["trace"]) && record["trace"].as_str().unwrap().len() == 32);
+    record["trace"] = "trace".into();
     assert_eq!(
         record,
         json!({
             "v": 1, "kind": "call", "stream": line.stream, "seq": 2, "at_ms": 1_800_000_000_000_i64, "call": line.call,
             "tenant": line.stream[..18], "actor": "local", "tool": "p_get", "class": "read", "outcome": "ok", "units": 1,
+            "trace": "trace",
             "duration_us": 0, "upstream": [], "client": "Claude/1.0", "server": "1.2.3", "args_hmac": "hmac",
             "args": {
                 "*": {"hmac": "hmac", "len": 1, "type": "object"}, "limit": 7,

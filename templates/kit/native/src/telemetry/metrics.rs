@@ -134,6 +134,7 @@ impl Metrics {
     pub(super) fn watch(&self, kit: &Arc<Kit>) {
         self.gauge(names::METRIC_IN_FLIGHT, "Calls under way.", kit, |kit| u64::from(kit.traffic.in_flight()));
         self.gauge(names::METRIC_REFRESHING, "Renewals under way.", kit, |kit| kit.refresher.under_way() as u64);
+        self.gauge(names::METRIC_LEDGER, "Rows of the ledger that wait.", kit, |kit| kit.ledger.waiting() as u64);
         let kit = Arc::downgrade(kit);
         self.meter
             .u64_observable_gauge(names::METRIC_BREAKERS)
