@@ -42,7 +42,7 @@ fn a_conflict_is_left_in_the_file_with_all_three_versions_and_nothing_beside_it(
     let places: Vec<usize> = markers.iter().map(|marker| text.find(marker).unwrap()).collect();
     assert!(places.is_sorted(), "{text}");
     assert!(text[places[0]..places[1]].ends_with("Ours.\n"), "{text}");
-    let beside = grown.changed_since(&before).into_iter().filter(|path| path.contains(README) && path != README);
+    let beside = grown.changed_since(&before).into_iter().filter(|path| path.starts_with(README) && path != README);
     assert_eq!(beside.collect::<Vec<_>>(), [""; 0]);
 }
 

@@ -256,7 +256,7 @@ fn values(answers: &Answers, integration: Option<&Integration>) -> Value {
         }
     });
     let features: Vec<&str> =
-        [("http", answers.http()), ("stdio", answers.stdio())].into_iter().filter(|f| f.1).map(|f| f.0).collect();
+        [("http", answers.http()), ("otlp", answers.http()), ("stdio", answers.stdio())].into_iter().filter(|f| f.1).map(|f| f.0).collect();
     context! {
         mcpkit_version => env!("CARGO_PKG_VERSION"),
         name => answers.name.as_str(),
@@ -363,7 +363,7 @@ fn every_generated_file_parses_as_what_its_name_says() {
         seen.insert(extension(&path).to_owned());
     }
     let seen: Vec<&str> = seen.iter().map(String::as_str).collect();
-    assert_eq!(seen, ["lock", "rs", "toml", "yaml", "yml"], "every kind was there to be parsed");
+    assert_eq!(seen, ["json", "lock", "rs", "toml", "yaml", "yml"], "every kind was there to be parsed");
 }
 
 /// A project may be called like a word that YAML has a meaning for.

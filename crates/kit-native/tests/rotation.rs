@@ -55,8 +55,8 @@ async fn a_rotation_touches_the_wrapped_keys_and_nothing_else() {
     let new = kek_file::add_key(&kek).unwrap();
     assert_eq!(ids(&kek), [vec![new.clone()], old.clone()].concat());
     let done = kit.operator.vault_rewrap(false).await.unwrap();
-    assert_eq!((done.deks, done.server_keys, done.altered), (2, 3, vec![]));
-    assert_eq!(counts(&kit).await, BTreeMap::from([(new.clone(), (2, 0, 3)), (old[0].clone(), (0, 0, 0))]));
+    assert_eq!((done.deks, done.server_keys, done.altered), (2, 5, vec![]));
+    assert_eq!(counts(&kit).await, BTreeMap::from([(new.clone(), (2, 0, 5)), (old[0].clone(), (0, 0, 0))]));
     assert_eq!(sealed(&database), before, "no record was touched");
     let again = kit.operator.vault_rewrap(false).await.unwrap();
     assert_eq!((again.deks, again.server_keys), (0, 0), "there is nothing left to do");
@@ -215,8 +215,8 @@ async fn a_re_wrap_that_stops_in_the_middle_is_resumed() {
             call(kit, tenant).await.unwrap();
         }
         let rest = kit.operator.vault_rewrap(false).await.unwrap();
-        assert_eq!(rest.deks + rest.server_keys, 8 - 4, "what was done is not done again");
-        assert_eq!(counts(&kit).await[&new], (5, 0, 3));
+        assert_eq!(rest.deks + rest.server_keys, 10 - 4, "what was done is not done again");
+        assert_eq!(counts(&kit).await[&new], (5, 0, 5));
     }
 }
 
@@ -234,8 +234,8 @@ async fn two_re_wraps_at_once_do_each_row_once() {
     };
     let (first, second) = (run(&one), run(&two));
     let (first, second) = (first.await.unwrap(), second.await.unwrap());
-    assert_eq!((first.deks + second.deks, first.server_keys + second.server_keys), (40, 3));
-    assert_eq!(counts(&one).await[&new], (40, 0, 3));
+    assert_eq!((first.deks + second.deks, first.server_keys + second.server_keys), (40, 5));
+    assert_eq!(counts(&one).await[&new], (40, 0, 5));
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_key_encryption_key_is_removed_only_when_nothing_needs_it() {
     assert_eq!(
         refusal(kit.operator.vault_removable(&old).await),
         format!(
-            "`{old}` still wraps 1 data key(s) and 3 server key(s) / wrap them with the primary first: \
+            "`{old}` still wraps 1 data key(s) and 5 server key(s) / wrap them with the primary first: \
              `acme vault rewrap`"
         )
     );
@@ -345,7 +345,7 @@ async fn the_keys_of_several_files_make_one_ring() {
     moved.operator.vault_rewrap(false).await.unwrap();
     settings.vault.previous_keks.clear();
     call(&installation.start(&settings).await.unwrap(), &a).await.unwrap();
-    assert_eq!(counts(&moved).await[&ids(&new)[0]], (1, 0, 3));
+    assert_eq!(counts(&moved).await[&ids(&new)[0]], (1, 0, 5));
     let error = format!("{:#}", kek_file::remove_key(&old, &ids(&old)[0]).unwrap_err());
     assert!(error.contains("is the only key in"), "{error}");
 }
@@ -493,7 +493,7 @@ async fn two_rotations_of_one_data_key_at_once_leave_one_active() {
     }
     installation.clock.advance_ms(ROWS_STALE_MS);
     kits[0].operator.vault_destroy_retired("a").await.unwrap();
-    assert_eq!(wrapped(&installation.database()).len(), 4, "one data key and three server keys");
+    assert_eq!(wrapped(&installation.database()).len(), 6, "one data key and five server keys");
     call(&kits[1], &a).await.unwrap();
 }
 
@@ -749,7 +749,7 @@ async fn the_status_lists_the_primary_first_and_what_is_missing_last() {
         kit.operator.vault_status().await.unwrap(),
         [
             status(&new, true, true, 0, 0, 0),
-            status(&old, false, true, 1, 0, 3),
+            status(&old, false, true, 1, 0, 5),
             status("file:gone", false, false, 0, 1, 0)
         ]
     );

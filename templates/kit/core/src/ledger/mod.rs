@@ -178,11 +178,7 @@ impl Ledger {
         canonical::value(&mut text, details);
         let args = Redacted { hmac: self.redactor.arguments(&Shape::default(), details).hmac, text };
         let entry = Entry::new(kind, self.ids.next(at_ms), tenant, "operator", what, at_ms);
-        let written = async {
-            let mut room = self.writer.room(1).await?;
-            self.writer.commit(&mut room, Entry { args: Some(args), ..entry }, None).await
-        };
-        written.await.map_err(|refusal| match refusal {
+        self.writer.commit_patiently(Entry { args: Some(args), ..entry }).await.map_err(|refusal| match refusal {
             Refusal::Unavailable => SqlError::Unavailable,
             Refusal::Full => SqlError::Full,
         })

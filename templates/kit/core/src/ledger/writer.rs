@@ -23,6 +23,8 @@ use crate::token;
 const ROOM_PATIENCE: Duration = Duration::from_millis(250);
 /// And so long for its commit: with the wait for room less than a second.
 const COMMIT_PATIENCE: Duration = Duration::from_millis(700);
+/// The operator's commands wait longer: no client times out on them.
+const OPERATOR_PATIENCE: Duration = Duration::from_secs(10);
 /// Between attempts to write, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Spilled groups that are written before it is looked what has come meanwhile.
@@ -88,6 +90,13 @@ impl Writer {
     ) -> Result<(), Refusal> {
         let receipt = self.post(room, entry, capture);
         self.wait(&receipt).await
+    }
+
+    /// Queues an entry of the operator's and waits until it is committed.
+    pub(crate) async fn commit_patiently(self: &Arc<Self>, entry: Entry) -> Result<(), Refusal> {
+        let mut room = self.queue.room(1, || self.sleep.sleep(OPERATOR_PATIENCE)).await?;
+        let receipt = self.post(&mut room, entry, None);
+        receipt.wait(|| self.sleep.sleep(OPERATOR_PATIENCE)).await
     }
 
     /// Waits until an entry is committed.
