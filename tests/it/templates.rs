@@ -255,8 +255,11 @@ fn values(answers: &Answers, integration: Option<&Integration>) -> Value {
             Some(context! { ..own, ..Value::from(Serde(settings)) })
         }
     });
-    let features: Vec<&str> =
-        [("http", answers.http()), ("otlp", answers.http()), ("stdio", answers.stdio())].into_iter().filter(|f| f.1).map(|f| f.0).collect();
+    let features: Vec<&str> = [("http", answers.http()), ("otlp", answers.http()), ("stdio", answers.stdio())]
+        .into_iter()
+        .filter(|f| f.1)
+        .map(|f| f.0)
+        .collect();
     context! {
         mcpkit_version => env!("CARGO_PKG_VERSION"),
         name => answers.name.as_str(),

@@ -72,6 +72,8 @@ impl Errand<'_> {
 #[derive(Default)]
 struct Tries {
     refreshed: bool,
+    /// Requests that left.
+    sent: u32,
     repeats: u32,
     waited_us: i64,
 }
@@ -216,6 +218,7 @@ impl Executor {
                 }
             };
             let is_probe = sent.permit.as_ref().is_some_and(Permit::is_probe);
+            tries.sent += 1;
             let answered = self.send.send(request).await;
             told(span, is_probe, &answered);
             let response = match answered {
@@ -543,8 +546,8 @@ fn outward(errand: &Errand<'_>, draft: &Draft, request: &HttpRequest, tries: &Tr
     span.set(names::HTTP_METHOD, request.method.as_str());
     span.set(names::URL_TEMPLATE, template);
     span.set(names::SERVER_ADDRESS, host_label(&request.url));
-    if tries.repeats > 0 || tries.refreshed {
-        span.set(names::HTTP_RESEND, i64::from(tries.repeats) + i64::from(tries.refreshed));
+    if tries.sent > 0 {
+        span.set(names::HTTP_RESEND, i64::from(tries.sent));
     }
     Some(span)
 }
