@@ -270,9 +270,11 @@ async fn usage_and_audit_agree_until_somebody_changes_one_of_them() {
     call(&kit, &a, "p_bad", 2).await;
     kit.clock.advance_ms(HOUR_MS);
     assert_eq!(kit.kit.operator.usage_reconcile(&Period::default()).await.unwrap(), []);
+    assert_eq!(kit.kit.operator.usage_reconcile_last(36).await.unwrap(), []);
     let store = rusqlite::Connection::open(kit.folder.path().join("store.db")).unwrap();
     store.execute("UPDATE usage_rollup SET calls = calls - 1, units = units - 1 WHERE tool = 'p_fine'", []).unwrap();
     let found = kit.kit.operator.usage_reconcile(&Period::default()).await.unwrap();
+    assert_eq!(kit.kit.operator.usage_reconcile_last(1).await.unwrap(), found);
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].tool.as_str(), found[0].usage, found[0].audit), ("p_fine", (599, 599), (600, 600)));
 }

@@ -1,6 +1,6 @@
 // Managed by mcpkit. To change it, list it under `[files] keep` in mcpkit.toml.
-//! What a serving process does besides answering: it keeps idle connections alive and makes checkpoints of the
-//! audit, and at its end it waits for refreshes under way and for the ledger.
+//! What a serving process does besides answering: it keeps idle connections alive, makes checkpoints of the audit and compares
+//! it with usage, and at its end it waits for refreshes under way and for the ledger.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,11 @@ pub(crate) struct Upkeep(Vec<tokio::task::JoinHandle<()>>);
 
 /// Begins it.
 pub(crate) fn start(kit: &Arc<Kit>, settings: &Settings) -> Upkeep {
-    Upkeep(vec![tokio::spawn(sweep(kit.clone(), settings.sweep)), tokio::spawn(look_after_ledger(kit.clone()))])
+    Upkeep(vec![
+        tokio::spawn(sweep(kit.clone(), settings.sweep)),
+        tokio::spawn(look_after_ledger(kit.clone())),
+        tokio::spawn(reconcile(kit.clone())),
+    ])
 }
 
 impl Drop for Upkeep {
@@ -63,6 +67,28 @@ async fn look_after_ledger(kit: Arc<Kit>) {
         if let Err(error) = kit.ledger.tidy().await {
             tracing::warn!(%error, "failed to remove what has expired");
         }
+    }
+}
+
+/// Usage is compared with the audit this often, over a day and what the comparison before may have missed.
+const COMPARED: Duration = Duration::from_secs(86_400);
+const COMPARED_HOURS: i64 = 36;
+/// The first time, when the hour in which the process came is over.
+const FIRST_COMPARED: Duration = Duration::from_secs(3_600);
+
+/// Compares usage with the audit: what is billed is what was done. They are written in one transaction, so a difference is
+/// somebody's hand in the database.
+async fn reconcile(kit: Arc<Kit>) {
+    tokio::time::sleep(FIRST_COMPARED).await;
+    loop {
+        match kit.operator.usage_reconcile_last(COMPARED_HOURS).await {
+            Ok(differences) if differences.is_empty() => {}
+            Ok(differences) => {
+                tracing::error!(differences = differences.len(), "usage and audit differ; see `usage reconcile`");
+            }
+            Err(error) => tracing::warn!(%error, "failed to compare usage with the audit"),
+        }
+        tokio::time::sleep(COMPARED).await;
     }
 }
 

@@ -248,7 +248,16 @@ impl Operator {
     /// Compares usage with the audit, hour by hour, as far as the audit's rows are still there. The hour that goes on is left
     /// out.
     pub async fn usage_reconcile(&self, period: &Period) -> Result<Vec<Difference>, OperatorError> {
-        let mut span = self.span(period);
+        self.reconcile(self.span(period)).await
+    }
+
+    /// The same for the last `hours` that are over.
+    pub async fn usage_reconcile_last(&self, hours: i64) -> Result<Vec<Difference>, OperatorError> {
+        let to = self.clock.wall_ms().div_euclid(HOUR_MS);
+        self.reconcile(Span { from: to - hours, to, tenant: None }).await
+    }
+
+    async fn reconcile(&self, mut span: Span<'_>) -> Result<Vec<Difference>, OperatorError> {
         span.to = span.to.min(self.clock.wall_ms().div_euclid(HOUR_MS));
         if !self.store.tombstones().await?.is_empty() {
             // Of the hour in which the oldest row is, others may be gone.
@@ -270,7 +279,7 @@ impl Operator {
             let page = self.store.audit_between(&after, &call_id::first_at(to_ms)).await?;
             let Some(last) = page.last() else { break };
             after = (last.call.clone(), last.stream.clone(), last.seq);
-            let wanted = |tenant: &str| period.tenant.as_deref().is_none_or(|only| only == tenant);
+            let wanted = |tenant: &str| span.tenant.is_none_or(|only| only == tenant);
             for row in page.iter().filter(|row| wanted(&row.tenant)) {
                 let Ok(record) = serde_json::from_str::<Value>(&row.record) else { continue };
                 let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();

@@ -82,7 +82,11 @@ async fn over_http(
     };
     let kit = std::sync::Arc::new(kit);
     reporting.watch(&kit);
-    crate::serve::until_signal(Http::new(kit, &settings), listener, signals, std::future::pending()).await?;
+    let upkeep = crate::upkeep::start(&kit, &settings);
+    let http = Http::new(kit.clone(), &settings);
+    crate::serve::until_signal(http, listener, signals, std::future::pending()).await?;
+    drop(upkeep);
+    crate::upkeep::settle(&kit, settings.drain).await;
     reporting.end().await;
     Ok(())
 }
