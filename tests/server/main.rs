@@ -5,6 +5,7 @@
 mod support;
 
 mod admin;
+mod books;
 mod clients;
 mod connect;
 mod edge;

@@ -492,7 +492,7 @@ fn a_store_that_may_not_be_migrated_by_the_server_is_by_command() {
     let ended = finish(command, b"");
     assert_eq!(ended.code, REFUSED);
     assert!(
-        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 4 migration(s)\n"),
+        ended.err.starts_with("error: failed to start on `data/zz-everything.db`: the store lacks 6 migration(s)\n"),
         "{}",
         ended.err
     );

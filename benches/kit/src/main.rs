@@ -1,9 +1,10 @@
 //! The measured server. A call takes the whole path of a generated project: API key, limits, deadline, the tenant's
-//! connection, its sealed record, a signed request. Only the last step differs: the request goes to a port that echoes
-//! its body, so that no network is measured.
+//! connection, its sealed record, a signed request, its row of the audit, its usage, its trace. Only one step differs: the
+//! request goes to a port that echoes its body, so that no network is measured.
 //!
 //! `mcpkit-bench-kit FOLDER` prints `{"url", "key"}` on standard output, serves until SIGTERM, and then prints
-//! `{"opened", "sent"}`: the benchmark fails unless both equal the calls.
+//! `{"opened", "sent", "rows"}`: the benchmark fails unless all equal the calls. What the environment sets holds
+//! (`MCP__TELEMETRY__…`, `MCP__AUDIT__MODE`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,13 +20,14 @@ use kit::limit::memory::MemoryLimits;
 use kit::limit::Rate;
 use kit::limit::plan::{Plan, Plans};
 use kit::limit::traffic::Rules;
-use kit::ports::{BoxFuture, HttpSend, SendError};
+use kit::ports::{BoxFuture, HttpSend, SendError, Sql as _, Val};
 use kit::prelude::*;
 use kit::vault::kek::LocalKeks;
 use kit_native::clock::{SystemClock, SystemRng, TokioTime};
 use kit_native::http::{Http, PATH, listen};
-use kit_native::log::{Format, LogTelemetry};
+use kit_native::log::Format;
 use kit_native::settings::Settings;
+use kit_native::telemetry::Reporting;
 use kit_native::out;
 use serde_json::json;
 
@@ -80,20 +82,25 @@ async fn main() -> anyhow::Result<()> {
         .integration("null", Integration::new(PROVIDER).tools(Tools::new().read("echo", "Return the text.", echo)));
     // Every limiter decides on every call, and admits as much as one machine can send.
     let unlimited = [("MCP__LIMITS__IP_PER_MINUTE", "1000000"), ("MCP__LIMITS__IP_BURST", "1000000")];
-    let settings = Settings::load_with(&app, folder, unlimited.map(|(name, value)| (name.into(), value.into())).into())?;
+    let mut environment: BTreeMap<String, String> =
+        std::env::vars().filter(|(name, _)| name.starts_with("MCP__")).collect();
+    environment.extend(unlimited.map(|(name, value)| (name.into(), value.into())));
+    let settings = Settings::load_with(&app, folder, environment)?;
+    let reporting = Reporting::start(&app, &settings)?;
     kit_native::log::start(settings.log_level, Format::Json, false);
     let kek = kit::token::random(&SystemRng, 32)?;
     let send = Arc::new(NullSend::default());
+    let sql = Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?);
     let ports = Ports {
         clock: Arc::new(SystemClock),
         sleep: Arc::new(TokioTime),
         spawn: Arc::new(TokioTime),
         rng: Arc::new(SystemRng),
-        sql: Arc::new(kit_native::sqlite::Sqlite::open(&folder.join("bench.db"))?),
+        sql: sql.clone(),
         kek: Arc::new(LocalKeks::parse(kek.as_bytes(), Arc::new(SystemRng))?),
         send: Some(send.clone()),
         limits: Arc::new(MemoryLimits::default()),
-        telemetry: Arc::new(LogTelemetry),
+        telemetry: reporting.port(),
         spill: None,
     };
     let options = Options {
@@ -103,13 +110,14 @@ async fn main() -> anyhow::Result<()> {
         rules: rules(),
         max_upstream_bytes: settings.max_upstream_bytes,
         breakers: kit::breaker::LevelSettings::default(),
-        ledger: kit::ledger::LedgerOptions::default(),
+        ledger: settings.audit.options,
         refresh: settings.refresh,
         kms_grace: settings.vault.kms_grace,
         public_url: None,
         integrations: BTreeMap::new(),
     };
     let kit = Arc::new(boot(&app, ports, options).await?);
+    reporting.watch(&kit);
     let tenants = kit.operator.tenant_list().await?;
     if tenants.is_empty() {
         kit.operator.tenant_add("acme").await?;
@@ -123,6 +131,13 @@ async fn main() -> anyhow::Result<()> {
     let settings = Settings { grace: std::time::Duration::ZERO, ..settings };
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     Http::new(kit.clone(), &settings).serve(listener, async move { term.recv().await.unwrap_or(()) }).await?;
-    out::json(&json!({"opened": kit.vault.opened(), "sent": send.sent.load(Ordering::Relaxed)}));
+    kit.ledger.settled().await;
+    let rows = sql.query("SELECT COUNT(*) FROM audit WHERE record LIKE '%\"kind\":\"call\"%'", &[]).await?;
+    let rows = match rows.first().and_then(|row| row.first()) {
+        Some(Val::I64(rows)) => *rows,
+        _ => 0,
+    };
+    reporting.end().await;
+    out::json(&json!({"opened": kit.vault.opened(), "sent": send.sent.load(Ordering::Relaxed), "rows": rows}));
     Ok(())
 }

@@ -124,6 +124,35 @@ async fn alerts_and_dashboard_ask_for_what_is_counted() {
     }
 }
 
+/// A collector that takes connections and never answers: what has no room is dropped and counted, calls go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_never_answers_costs_so_many_spans_and_no_more() {
+    let tarpit = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (folder, clock) = (TempFolder::new(), Arc::new(ManualClock::default()));
+    let mut settings = Settings::load_with(&app(), Path::new("no-such-folder"), BTreeMap::new()).unwrap();
+    settings.telemetry.otlp_endpoint = Some(format!("http://{}", tarpit.local_addr().unwrap()).parse().unwrap());
+    let reporting = Reporting::start(&app(), &settings).unwrap();
+    let Dev { kit, key } = dev::start_with(&app(), &settings, folder.path(), clock, reporting.port()).await.unwrap();
+    let ctx = kit.authenticator.api_key(key.expose_str().unwrap()).await.unwrap();
+    kit.traffic.set_rules(Rules::default());
+    // Each call has five spans: its own, the limit, the vault, the request, the commit.
+    let calls = 4_000;
+    for _ in 0..calls / 100 {
+        let mut together = tokio::task::JoinSet::new();
+        for _ in 0..100 {
+            let (pipeline, ctx) = (kit.pipeline.clone(), ctx.clone());
+            together.spawn(async move { pipeline.tool(&ctx, "p_asks", json!({}), Caller::patient()).await });
+        }
+        assert!(together.join_all().await.iter().all(Result::is_ok));
+    }
+    let text = reporting.prometheus().unwrap();
+    let dropped = text.lines().find_map(|line| line.strip_prefix("kit_telemetry_dropped_spans_total ")).unwrap();
+    let (dropped, spans): (f64, f64) = (dropped.parse().unwrap(), f64::from(5 * calls));
+    // What is not dropped is in the queue (8,192) or on its way (a batch of 512, and another that is being filled).
+    assert!(spans - dropped <= 8_192.0 + 1_024.0 + 10.0, "{dropped} of {spans}");
+    assert!(dropped < spans);
+}
+
 /// The other client starts its own reactor on the exporter's thread, where it panics, and traces end without a word.
 #[test]
 fn the_exporter_has_the_client_that_blocks() {

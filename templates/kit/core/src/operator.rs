@@ -32,7 +32,7 @@ use crate::ports::{Clock, Rng, RngError, SqlError};
 use crate::registry::{Mounted, Registry};
 use crate::secret::Secret;
 use crate::store::Store;
-use crate::store::connections::ConnectionState;
+use crate::store::connections::{ConnectionState, Key};
 use crate::store::keys::KeySummary;
 use crate::store::tenants::{TenantState, TenantSummary};
 use crate::tenant::{Account, TenantId};
@@ -280,12 +280,19 @@ impl Operator {
     /// Revokes an API key. Other processes follow within 15 s.
     pub async fn key_revoke(&self, tenant: &str, id: &str) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
-        self.audit(Some(ctx.tenant()), "key revoke", json!({"id": id})).await?;
-        if !self.store.revoke_key(&ctx, id, self.clock.wall_ms()).await? {
-            return Err(OperatorError::refused(
+        let unknown = || {
+            OperatorError::refused(
                 format!("tenant `{tenant}` has no such key"),
                 format!("see `{} key list --tenant {tenant}`; the id is the third part of a key", self.server),
-            ));
+            )
+        };
+        // Whoever gives the whole key instead of its id must not find it in the audit.
+        if !self.store.keys(&ctx).await?.iter().any(|key| key.id == id) {
+            return Err(unknown());
+        }
+        self.audit(Some(ctx.tenant()), "key revoke", json!({"id": id})).await?;
+        if !self.store.revoke_key(&ctx, id, self.clock.wall_ms()).await? {
+            return Err(unknown());
         }
         self.authenticator.forget(ctx.tenant());
         Ok(())
@@ -321,13 +328,21 @@ impl Operator {
     pub async fn connection_remove(&self, tenant: &str, integration: &str, account: &str) -> Result<(), OperatorError> {
         let ctx = self.act_for(tenant).await?;
         let account = self.parse_account(account)?;
+        let unknown = || {
+            OperatorError::refused(
+                format!("tenant `{tenant}` has no such connection"),
+                format!("see `{} connection list --tenant {tenant}`", self.server),
+            )
+        };
+        // What was typed is written down only where it names something.
+        let key = Key { ctx: &ctx, integration, account: account.as_str() };
+        if self.store.connection(&key).await?.is_none() {
+            return Err(unknown());
+        }
         let details = json!({"account": account.as_str(), "integration": integration});
         self.audit(Some(ctx.tenant()), "connection remove", details).await?;
         if !self.store.remove_connection(&ctx, integration, &account).await? {
-            return Err(OperatorError::refused(
-                format!("tenant `{tenant}` has no such connection"),
-                format!("see `{} connection list --tenant {tenant}`", self.server),
-            ));
+            return Err(unknown());
         }
         self.vault.forget(&ctx);
         Ok(())

@@ -3,10 +3,11 @@
 //! would cost five times that). All writes go to one thread, which takes what has queued up into one transaction: one
 //! fsync for many callers, none of whom sees `SQLITE_BUSY`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const OLDEST_SAFE: i32 = 3_051_003;
 
 struct Job {
-    statements: Vec<(String, Vec<Val>)>,
+    statements: Vec<(Arc<str>, Vec<Val>)>,
     reply: oneshot::Sender<Result<Vec<Row>, SqlError>>,
 }
 
@@ -32,6 +33,7 @@ struct Job {
 pub struct Sqlite {
     readers: Vec<Mutex<Connection>>,
     next: AtomicUsize,
+    texts: Texts,
     writer: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -64,7 +66,8 @@ impl Sqlite {
             .name("sqlite-writer".to_owned())
             .spawn(move || write_all(writer, &jobs))
             .map_err(|error| refuse(&error))?;
-        Ok(Self { readers, next: AtomicUsize::new(0), writer: Some(sender), thread: Some(thread) })
+        let texts = Texts::default();
+        Ok(Self { readers, next: AtomicUsize::new(0), texts, writer: Some(sender), thread: Some(thread) })
     }
 
     fn read(&self, sql: &str, values: &[Val]) -> Result<Vec<Row>, SqlError> {
@@ -72,10 +75,10 @@ impl Sqlite {
         let free = (0..READERS).find_map(|n| self.readers[(start + n) % READERS].try_lock().ok());
         let connection =
             free.unwrap_or_else(|| self.readers[start % READERS].lock().unwrap_or_else(PoisonError::into_inner));
-        rows(&connection, sql, values).map_err(|error| class(&error))
+        rows(&connection, &self.texts.of(sql), values).map_err(|error| class(&error))
     }
 
-    async fn write(&self, statements: Vec<(String, Vec<Val>)>) -> Result<Vec<Row>, SqlError> {
+    async fn write(&self, statements: Vec<(Arc<str>, Vec<Val>)>) -> Result<Vec<Row>, SqlError> {
         let (reply, answer) = oneshot::channel();
         let writer = self.writer.as_ref().ok_or(SqlError::Unavailable)?;
         writer.send(Job { statements, reply }).map_err(|_| SqlError::Unavailable)?;
@@ -93,11 +96,11 @@ impl Sql for Sqlite {
             let answer = self.read(sql, values);
             return Box::pin(std::future::ready(answer));
         }
-        Box::pin(self.write(vec![(sql.to_owned(), values.to_vec())]))
+        Box::pin(self.write(vec![(self.texts.of(sql), values.to_vec())]))
     }
 
     fn batch<'a>(&'a self, statements: &'a [Statement<'a>]) -> BoxFuture<'a, Result<(), SqlError>> {
-        let owned = statements.iter().map(|(sql, values)| ((*sql).to_owned(), values.to_vec())).collect();
+        let owned = statements.iter().map(|(sql, values)| (self.texts.of(sql), values.to_vec())).collect();
         Box::pin(async move { self.write(owned).await.map(drop) })
     }
 }
@@ -163,9 +166,9 @@ fn write_all(connection: Connection, jobs: &mpsc::Receiver<Job>) {
 }
 
 /// Commits a group of jobs; each succeeds or fails by itself.
-fn commit(connection: &Connection, group: &[Vec<(String, Vec<Val>)>]) -> Vec<Result<Vec<Row>, SqlError>> {
+fn commit(connection: &Connection, group: &[Vec<(Arc<str>, Vec<Val>)>]) -> Vec<Result<Vec<Row>, SqlError>> {
     let fail = |error| group.iter().map(|_| Err(error)).collect();
-    if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+    if let Err(error) = run(connection, "BEGIN IMMEDIATE") {
         return fail(class(&error));
     }
     let mut results = Vec::with_capacity(group.len());
@@ -178,7 +181,7 @@ fn commit(connection: &Connection, group: &[Vec<(String, Vec<Val>)>]) -> Vec<Res
         }
         results.push(result);
     }
-    match connection.execute_batch("COMMIT") {
+    match run(connection, "COMMIT") {
         Ok(()) => results,
         Err(error) => {
             let _ = connection.execute_batch("ROLLBACK");
@@ -188,17 +191,17 @@ fn commit(connection: &Connection, group: &[Vec<(String, Vec<Val>)>]) -> Vec<Res
 }
 
 /// One job inside the group's transaction; its failure undoes itself and nothing else.
-fn one(connection: &Connection, statements: &[(String, Vec<Val>)]) -> Result<Vec<Row>, SqlError> {
-    let run = || -> rusqlite::Result<Vec<Row>> {
-        connection.execute_batch("SAVEPOINT job")?;
+fn one(connection: &Connection, statements: &[(Arc<str>, Vec<Val>)]) -> Result<Vec<Row>, SqlError> {
+    let work = || -> rusqlite::Result<Vec<Row>> {
+        run(connection, "SAVEPOINT job")?;
         let mut last = Vec::new();
         for (sql, values) in statements {
             last = rows(connection, sql, values)?;
         }
-        connection.execute_batch("RELEASE job")?;
+        run(connection, "RELEASE job")?;
         Ok(last)
     };
-    run().map_err(|error| {
+    work().map_err(|error| {
         let error = class(&error);
         // Fails where the transaction is gone already; the caller looks at that.
         let _ = connection.execute_batch("ROLLBACK TO job; RELEASE job");
@@ -206,9 +209,13 @@ fn one(connection: &Connection, statements: &[(String, Vec<Val>)]) -> Result<Vec
     })
 }
 
+/// A statement without values and rows, parsed once.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(drop)
+}
+
 fn rows(connection: &Connection, sql: &str, values: &[Val]) -> rusqlite::Result<Vec<Row>> {
-    // SQLite numbers `$1` by first appearance; `?1` is the number it says.
-    let mut statement = connection.prepare_cached(&sql.replace('$', "?"))?;
+    let mut statement = connection.prepare_cached(sql)?;
     let columns = statement.column_count();
     let mut found = statement.query(rusqlite::params_from_iter(values.iter().map(Param)))?;
     let mut rows = Vec::new();
@@ -216,6 +223,28 @@ fn rows(connection: &Connection, sql: &str, values: &[Val]) -> rusqlite::Result<
         rows.push((0..columns).map(|n| row.get_ref(n).map(value)).collect::<rusqlite::Result<Row>>()?);
     }
     Ok(rows)
+}
+
+/// Statements in SQLite's own form, by the form that the kit has them in: it numbers `$1` by first appearance, and `?1` is the
+/// number it says. There are as many as the store has, and a few that are put together.
+#[derive(Default)]
+struct Texts(Mutex<HashMap<Box<str>, Arc<str>>>);
+
+/// Further ones are translated each time.
+const MAX_TEXTS: usize = 512;
+
+impl Texts {
+    fn of(&self, sql: &str) -> Arc<str> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = known.get(sql) {
+            return text.clone();
+        }
+        let text: Arc<str> = sql.replace('$', "?").into();
+        if known.len() < MAX_TEXTS {
+            known.insert(sql.into(), text.clone());
+        }
+        text
+    }
 }
 
 struct Param<'a>(&'a Val);

@@ -57,13 +57,16 @@ impl Operator {
             Some(tenant) => Some(self.act_for(tenant).await?),
             None => None,
         };
+        let unknown = || OperatorError::refused("there is no such app", format!("see `{} app list`", self.server));
+        // What was typed is written down only where it names something.
+        let is_it = |app: &AppSummary| app.integration == integration && app.tenant.as_deref() == tenant;
+        if !self.store.apps().await?.iter().any(is_it) {
+            return Err(unknown());
+        }
         let details = json!({"integration": integration});
         self.audit(ctx.as_ref().map(|ctx| ctx.tenant()), "app remove", details).await?;
         if !self.store.remove_app(ctx.as_ref().map(|ctx| ctx.tenant()), integration).await? {
-            return Err(OperatorError::refused(
-                "there is no such app".to_owned(),
-                format!("see `{} app list`", self.server),
-            ));
+            return Err(unknown());
         }
         self.vault.forget_apps(integration);
         Ok(())
