@@ -29,7 +29,7 @@ fn each_call_has_a_row_that_the_operator_reads() {
     let (live, _server) = used();
     let rows = lines(&live.run(&["audit", "tail", "--tenant", "acme", "--limit", "3", "--json"]).ok());
     let of = |name: &str| rows.iter().map(|row| row["record"][name].clone()).collect::<Vec<_>>();
-    assert_eq!(of("outcome"), ["invalid_arguments", "ok", "ok"]);
+    assert_eq!(of("outcome"), ["ok", "ok", "invalid_arguments"]);
     assert_eq!(of("tool"), ["notion_search", "notion_search", "notion_search"]);
     assert_eq!(of("client"), ["curl/8.5", "curl/8.5", "curl/8.5"]);
     assert_eq!(rows[1]["record"]["upstream"], json!([{"integration": "notion", "status": 200, "attempts": 1}]));
@@ -89,7 +89,7 @@ fn what_was_used_is_reported_and_agrees_with_the_audit() {
     let rows: Vec<Vec<&str>> = report.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(
         rows,
-        [vec!["TENANT", "TOOL", "CALLS", "UNITS", "FAILED"], vec!["acme", "notion_search", "2", "2", "0"]]
+        [vec!["TENANT", "TOOL", "CALLS", "UNITS", "FAILED"], vec!["acme", "notion_search", "3", "3", "1"]]
     );
     let clients: Value = serde_json::from_str(&live.run(&["usage", "clients", "--json"]).ok()).unwrap();
     assert_eq!(
